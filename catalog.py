@@ -1,4 +1,4 @@
-"""The one list of agents and tools that are installed. Read by `worker.py` only.
+"""The one list of agents and tools that are installed. Read by `worker.py`, and by `starter.py` for `dial`.
 
 Add a tool or an agent by one line here; take one out by deleting its line.
 """

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio.client import Client
@@ -13,9 +13,12 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 import catalog
+from activities.cancel import cancel
 from activities.carry import carry
 from activities.definitions import CatalogError, DefinitionActivities
 from activities.model_call import ModelActivities
+from activities.notify import NotifyActivities
+from activities.preview import PreviewActivities
 from activities.providers import providers_for
 from activities.providers.base import Provider
 from activities.providers.offline import MODEL as OFFLINE_MODEL
@@ -23,9 +26,11 @@ from activities.telemetry import CallTelemetry
 from activities.tool_call import ToolActivities, tool_shutdown_seconds
 from activities.tools import Tool, tool_table
 from activities.watchdog import LoopWatchdog
+from activities.webhook import Webhook
 from agents.agent import Agent, ModelApi
 from runtime.connection import CannotReachTemporal, Connection, connect
 from runtime.logging import configure_logging
+from runtime.rules_file import RulesError, checked_rulebook
 from runtime.search_attributes import SearchAttributesMissing, ensure_search_attributes
 from runtime.settings import Settings, SettingsError, load_settings
 from runtime.telemetry import configure_telemetry
@@ -60,6 +65,7 @@ async def running_worker(
 
     Raises:
         CatalogError: An agent names a tool that is not there.
+        RulesError: The rules file or an agent's own rules have mistakes.
     """
     providers = providers_for(
         api_key=None if settings.model_is_offline else settings.model_api_key,
@@ -84,18 +90,32 @@ def _worker(
 ) -> Worker:
     telemetry = CallTelemetry(show_prompts=settings.agent_log_prompts, model_server=settings.openai_base_url)
     models = ModelActivities(providers, telemetry=telemetry)
+    specs = {name: tool.spec for name, tool in tools.items()}
+    rulebook = checked_rulebook(settings.agent_rules, agents, specs, datetime.now(UTC))
     definitions = DefinitionActivities(
         {agent.name: agent for agent in agents},
-        {name: tool.spec for name, tool in tools.items()},
+        specs,
         model=OFFLINE_MODEL if settings.model_is_offline else settings.agent_model,
         api="offline" if settings.model_is_offline else settings.agent_model_api,
         remember=models.remember,
+        rulebook=rulebook,
+        notifies=settings.agent_notify_url is not None,
     )
+    url = settings.agent_notify_url
+    notices = NotifyActivities(None if url is None else Webhook(url, settings.agent_notify_secret))
     return Worker(
         client,
         task_queue=settings.agent_task_queue,
         workflows=[AgentWorkflow],
-        activities=[definitions.resolve, models.model, carry, ToolActivities(tools, telemetry).call_tool],
+        activities=[
+            definitions.resolve,
+            models.model,
+            carry,
+            cancel,
+            notices.notify,
+            PreviewActivities(tools).preview,
+            ToolActivities(tools, telemetry, rulebook).call_tool,
+        ],
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -132,6 +152,7 @@ async def run_worker(connection: Connection, settings: Settings) -> None:
             namespace=connection.namespace,
             ui=connection.ui_url,
             model=OFFLINE_MODEL if settings.model_is_offline else settings.agent_model,
+            rules=settings.agent_rules and str(settings.agent_rules),
         )
         await stop.wait()
         log.info("worker drains")
@@ -151,7 +172,7 @@ async def main() -> int:
                 settings, start_embedded=True, plugins=telemetry.plugins, runtime=telemetry.runtime
             )
             await run_worker(connection, settings)
-    except (SettingsError, CatalogError) as error:
+    except (SettingsError, CatalogError, RulesError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except (CannotReachTemporal, SearchAttributesMissing) as error:

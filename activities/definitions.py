@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from agents.agent import Agent, Definition, ModelApi, ToolSpec
 from agents.model_call import ResolveInput
+from agents.rulebook import Rulebook
 
 DEPLOY_ATTEMPTS = 4
 """Attempts, 1.4 s together, before an agent counts as unknown: in the middle of a deploy another worker may know it."""
@@ -41,7 +42,7 @@ def check_catalog(agents: Mapping[str, Agent], tools: Mapping[str, ToolSpec]) ->
 
 
 class DefinitionActivities:
-    """Takes the snapshot of an agent: instructions, model, tools with their schemas and effects."""
+    """Takes the snapshot of an agent: instructions, model, tools with their schemas and effects, rules."""
 
     def __init__(
         self,
@@ -51,6 +52,8 @@ class DefinitionActivities:
         model: str,
         api: ModelApi,
         remember: Callable[[Definition], None],
+        rulebook: Rulebook,
+        notifies: bool = False,
     ) -> None:
         check_catalog(agents, tools)
         self._agents = agents
@@ -58,6 +61,8 @@ class DefinitionActivities:
         self._model = model
         self._api = api
         self._remember = remember
+        self._rulebook = rulebook
+        self._notifies = notifies
 
     @activity.defn(name="agent.resolve")
     async def resolve(self, given: ResolveInput) -> Definition:
@@ -84,6 +89,8 @@ class DefinitionActivities:
             output=agent.output,
             max_turns=agent.max_turns,
             max_output_tokens=agent.max_output_tokens,
+            rules=self._rulebook.for_agent(agent.name),
+            notifies=self._notifies,
         )
         self._remember(definition)
         return definition

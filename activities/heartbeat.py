@@ -1,4 +1,4 @@
-"""The heartbeats of one attempt: one owner of their details, and the fence of a non-idempotent call.
+"""The heartbeats of one attempt: one owner of their details, and the fence of a write that is sent once or was approved.
 
 The server keeps the last details only, and the SDK sends beats late: a beat that it still holds back, or the one
 that it repeats when the attempt fails, overwrites a newer checkpoint (both seen). Hence two rules. Every checkpoint
@@ -39,15 +39,15 @@ class Heartbeater:
     It starts with the details that the previous attempt left; `left` keeps them.
 
     Args:
-        fenced: The attempt may call `raise_fence`. The SDK then hears of a cancellation only once it stands;
-            before that, the fence itself is refused.
+        fenced: The attempt may call `raise_fence`, unless an earlier one has. The SDK then hears of a cancellation only
+            once it stands; before that, the fence itself is refused.
     """
 
     def __init__(self, *, fenced: bool = False) -> None:
         info = activity.info()
         self.left = Beat.model_validate(info.heartbeat_details[0]) if info.heartbeat_details else Beat()
         self._details = self.left
-        self._quiet = fenced
+        self._quiet = fenced and not self.left.sending
         self._fenced = fenced
         self._doubtful = False
         self._tried = False

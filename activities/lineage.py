@@ -17,7 +17,7 @@ from agents.effect import EffectClass
 from agents.failure import FailureType
 from agents.tool_call import ToolInput
 
-NOTHING_HAPPENED = frozenset({FailureType.TOOL_REJECTED, FailureType.NOT_SENT})
+NOTHING_HAPPENED = frozenset({FailureType.TOOL_REJECTED, FailureType.NOT_SENT, FailureType.STALE})
 
 KEPT_EXECUTIONS = 1_000
 """Closed executions whose sends are remembered: their histories never change, and reading one takes up to 50 ms."""
@@ -38,7 +38,7 @@ class Lineage:
         Each dispatch of a call has a number. One that is higher than in any other branch was decided on after that
         branch was left: a person has said that the earlier ones did not happen.
 
-        A dispatch that ended as rejected or not sent does not count: nothing happened. An execution whose history
+        A dispatch that ended as rejected, not sent or stale does not count: nothing happened. An execution whose history
         is gone does: it can no longer be told.
         """
         assert info.workflow_id is not None  # only a workflow's activity has a lineage

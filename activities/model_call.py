@@ -82,6 +82,8 @@ class ModelActivities:
                 prompt = await self._prompt(given, provider)
                 beat.update(phase="waiting for the model")
                 reply = await self._asked(given, definition, provider, prompt)
+        if given.aside:
+            return _text_of(reply)
         if reply.finish not in NOT_APPENDED:
             self._keep(given, provider, prompt, reply)
         return reply
@@ -110,11 +112,14 @@ class ModelActivities:
         self, given: ModelInput, definition: Definition, provider: Provider, prompt: Prompt
     ) -> Reply:
         attempt, begun = activity.info().attempt, monotonic()
+        chunks = _extended(prompt.transcript, provider, given.aside).chunks
         about = {"model": definition.model, "bytes": prompt.transcript.size, "cached": prompt.cached}
+        if given.aside:
+            about["aside"] = True
         limit = TimeLimit(LONGEST_CALL, None, drains=True)
         try:
             with self._telemetry.chat(given, definition) as answered:
-                asked = provider.complete(definition, prompt.transcript.chunks, _cache_key())
+                asked = provider.complete(definition, chunks, _cache_key(), aside=bool(given.aside))
                 reply = await limit.run(asked)
                 answered(reply)
         except MODEL_ERRORS as error:
@@ -138,6 +143,12 @@ def _extended(
     transcript: Encoded, provider: Provider, entries: Iterable[Message | ReplyEntry | Result]
 ) -> Encoded:
     return transcript.extended(provider.encode(entry) for entry in entries)
+
+
+def _text_of(reply: Reply) -> Reply:
+    """The answer to a person's question, without the calls that some models make although none were asked for."""
+    finish = "stop" if reply.finish == "calls" else reply.finish
+    return reply.model_copy(update={"finish": finish, "calls": (), "items": ()})
 
 
 def _cache_key() -> str:

@@ -18,6 +18,22 @@ class ToolMistake(TypeError):
     """A tool that cannot be offered to a model; the text names the function, the parameter and the remedy."""
 
 
+def check_preview(preview: Function, function: Function) -> None:
+    """Hold the preview of a tool to the arguments of its function.
+
+    Raises:
+        ToolMistake: It does not take the same ones, by name.
+    """
+    wanted = [name for name in inspect.signature(function).parameters if name != "context"]
+    taken = inspect.signature(preview).parameters.values()
+    by_name = [each.name for each in taken if each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}]
+    if sorted(by_name) != sorted(wanted) or len(by_name) != len(taken):
+        raise ToolMistake(
+            f"tool {function.__name__}: its preview takes ({', '.join(map(str, taken))}); it is called by name with the "
+            f"tool's own arguments, so let it take exactly ({', '.join(wanted)})"
+        )
+
+
 class Signature:
     """The arguments of a function, all passed by name.
 

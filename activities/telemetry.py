@@ -82,10 +82,14 @@ class CallTelemetry:
         if not offline:
             labels |= self._server
         own: Labels = {"agent.turn": given.turn}
+        if given.aside:
+            own["agent.aside"] = True
         name = f"chat {definition.model}"
         with self._operation(name, SpanKind.CLIENT, labels, own, self._model_seconds) as span:
             if self._show_prompts:
-                span.set_attribute("gen_ai.input.messages", input_messages(given.delta or ()))
+                span.set_attribute(
+                    "gen_ai.input.messages", input_messages((*(given.delta or ()), *given.aside))
+                )
             yield partial(self._answered, span, labels)
 
     def _answered(self, span: Span, labels: Labels, reply: Reply) -> None:

@@ -54,9 +54,9 @@ class TimeLimit:
         self._scope: asyncio.Timeout | None = None
 
     @property
-    def passed(self) -> bool:
-        """Its time is over."""
-        return self._loop.time() >= min(self._ends.values())
+    def left(self) -> float:
+        """Seconds until its time is over; 0 when it is."""
+        return max(min(self._ends.values()) - self._loop.time(), 0.0)
 
     def progressed(self) -> None:
         """Restart the progress clock."""

@@ -1,20 +1,19 @@
 """One attempt of one tool call: its time limit, its fence, its thread."""
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from temporalio import activity
 
+from activities.freshness import Freshness
 from activities.heartbeat import Heartbeater, NotAcknowledged
 from activities.lineage import Lineage
+from activities.threads import in_thread
 from activities.time_limit import OutOfTime, TimeLimit
 from activities.tool_failure import Draining, OutcomeUnknown, described
 from activities.tools import NotSent, Retry, Tool, ToolContext, ToolFailed, ToolRejected
+from agents.effect import EffectClass
 from agents.tool_call import ToolInput
 
 PROGRESS_CHARS = 2000
@@ -28,8 +27,27 @@ class Attempt:
     info: activity.Info
     given: ToolInput
     tool: Tool
+    effect: EffectClass
     beat: Heartbeater
     limit: TimeLimit
+    lineage: Lineage
+    freshness: Freshness
+
+    async def call(self, arguments: dict[str, Any]) -> object:
+        """Call the tool's function as its effect demands.
+
+        Raises:
+            StaleCall: What holds now is not what the call was let pass under.
+            OutcomeUnknown: A non-idempotent call may have happened.
+        """
+        match self.effect:
+            case EffectClass.READ:
+                await self._check_freshness(arguments)
+                return await self.run(arguments)
+            case EffectClass.IDEMPOTENT:
+                return await self._send_again(arguments)
+            case EffectClass.NON_IDEMPOTENT:
+                return await self._send_once(arguments)
 
     async def run(self, arguments: dict[str, Any]) -> object:
         """Call the tool's function.
@@ -46,19 +64,25 @@ class Attempt:
         except SystemExit as error:  # it would end the worker, and after it the next one that takes the call
             raise RuntimeError("the tool called sys.exit") from error
 
-    async def send_once(self, arguments: dict[str, Any], lineage: Lineage) -> object:
-        """Call the function of a non-idempotent tool: behind the fence, and never behind that of another attempt.
+    async def _send_again(self, arguments: dict[str, Any]) -> object:
+        """Call the function of an idempotent tool.
 
-        Raises:
-            OutcomeUnknown: It may have happened, in this attempt or an earlier one.
-            NotSent: It has not.
+        What was approved is compared until an attempt has raised the fence: from then on the write may have been done,
+        and a later attempt would ask a person about what this very call did. It repeats the call with its key, also
+        where the worker was killed between the fence and the write.
         """
+        if self.given.approved is None or self.beat.left.sending:
+            return await self.run(arguments)
+        await self._pass_fence(arguments)
         try:
-            await self._refuse_to_repeat(lineage)
-            await self._raise_fence()
-        except (NotAcknowledged, asyncio.CancelledError) as error:
+            return await self.run(arguments)
+        except NotSent:
             await self.beat.lower_fence()
-            raise NotSent(f"nothing was sent: {error}") from error
+            raise
+
+    async def _send_once(self, arguments: dict[str, Any]) -> object:
+        """Call the function of a non-idempotent tool: behind the fence, and never behind that of another attempt."""
+        await self._pass_fence(arguments)
         try:
             return await self.run(arguments)
         except (ToolRejected, ToolFailed, NotSent):
@@ -68,7 +92,25 @@ class Attempt:
             why = str(error) if isinstance(error, Retry | OutOfTime) else described(error)
             raise OutcomeUnknown(f"{self.tool.spec.name} had begun and may have happened: {why}") from error
 
-    async def _refuse_to_repeat(self, lineage: Lineage) -> None:
+    async def _pass_fence(self, arguments: dict[str, Any]) -> None:
+        """Raise the fence, where the call may be sent and still is what was approved.
+
+        Raises:
+            NotSent: It was not sent.
+        """
+        try:
+            if self.effect is EffectClass.NON_IDEMPOTENT:
+                await self._refuse_to_repeat()
+            await self._check_freshness(arguments)
+            await self._raise_fence()
+        except (NotAcknowledged, asyncio.CancelledError) as error:
+            await self.beat.lower_fence()
+            raise NotSent(f"nothing was sent: {error}") from error
+
+    async def _check_freshness(self, arguments: dict[str, Any]) -> None:
+        await self.freshness.check(self.given, self.tool, self.effect, arguments, self.limit.left)
+
+    async def _refuse_to_repeat(self) -> None:
         if self.beat.left.sending:
             raise OutcomeUnknown("an earlier attempt was lost while it was sending")
         if self.given.execution != self.info.workflow_run_id:
@@ -76,7 +118,7 @@ class Attempt:
                 f"the run was reset while execution {self.given.execution} had this call in flight"
             )
         if self.given.reset:
-            other = await lineage.dispatched_in(self.info, self.given)
+            other = await self.lineage.dispatched_in(self.info, self.given)
             if other:
                 raise OutcomeUnknown(
                     f"execution {other}, which a reset left behind, had dispatched this call"
@@ -86,7 +128,7 @@ class Attempt:
         if activity.is_worker_shutdown():
             raise Draining
         await self.beat.raise_fence()
-        if self.limit.passed:
+        if not self.limit.left:
             raise NotAcknowledged("its time was over when it was about to send")
 
     async def _run_in_thread(self, arguments: dict[str, Any]) -> object:
@@ -115,24 +157,3 @@ class Attempt:
     def _progressed(self, text: str) -> None:
         self.limit.progressed()
         self.beat.update(progress=text[:PROGRESS_CHARS].encode(errors="replace").decode())
-
-
-def in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> "asyncio.Future[Any]":
-    """Run a plain function in a thread of its own.
-
-    Not in a pool: calls that were given up keep their threads, and a few of them would take the whole pool.
-    """
-    outcome: Future[Any] = Future()
-    outcome.set_running_or_notify_cancel()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            outcome.set_result(context.run(function, **arguments))
-        # All of them: SystemExit would be lost with the thread, and StopIteration passes no future.
-        except BaseException as error:
-            plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
-            outcome.set_exception(error if plain else RuntimeError(f"the tool raised {error!r}"))
-
-    threading.Thread(target=work, name=f"tool-{function.__name__}", daemon=True).start()
-    return asyncio.wrap_future(outcome)

@@ -3,7 +3,6 @@
 What becomes of a call by its effect is in design section 5; how it fails, in `activities.tool_failure`.
 """
 
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -12,15 +11,17 @@ import structlog
 from temporalio import activity
 from temporalio.common import RawValue
 
+from activities.freshness import Freshness
 from activities.heartbeat import Heartbeater
 from activities.lineage import Lineage
 from activities.result import content
 from activities.telemetry import CallTelemetry
 from activities.time_limit import DRAIN_SECONDS, TimeLimit, shutdown_seconds
 from activities.tool_attempt import Attempt
-from activities.tool_failure import failure_of
-from activities.tools import Retry, Tool, ToolRejected
+from activities.tool_failure import NotInstalled, reported
+from activities.tools import Tool, ToolRejected
 from agents.effect import EffectClass
+from agents.rulebook import Rulebook
 from agents.tool_call import ToolInput, ToolOutput
 
 __all__ = ["DRAIN_SECONDS", "ToolActivities", "tool_shutdown_seconds"]
@@ -43,12 +44,20 @@ class ToolActivities:
 
     Args:
         tools: By name, as `tool_table` makes them.
+        telemetry: None: one that shows no prompts.
+        rulebook: The rules of today, against which approved calls are held once more; None: there are none.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], telemetry: CallTelemetry | None = None) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        telemetry: CallTelemetry | None = None,
+        rulebook: Rulebook | None = None,
+    ) -> None:
         self._tools = tools
         self._telemetry = CallTelemetry() if telemetry is None else telemetry
         self._lineage = Lineage()
+        self._freshness = Freshness(rulebook)
 
     @activity.defn(dynamic=True)
     async def call_tool(self, values: Sequence[RawValue]) -> ToolOutput:
@@ -60,42 +69,32 @@ class ToolActivities:
         info = activity.info()
         given: ToolInput = activity.payload_converter().from_payload(values[0].payload, ToolInput)
         tool = self._tools.get(info.activity_type)
-        fenced = _effect(given, tool) is EffectClass.NON_IDEMPOTENT
-        limit = TimeLimit(given.timeout_seconds, given.progress_seconds, drains=not fenced)
+        effect = _effect(given, tool)
+        sent_once = effect is EffectClass.NON_IDEMPOTENT
+        fenced = sent_once or (given.approved is not None and effect is EffectClass.IDEMPOTENT)
+        limit = TimeLimit(given.timeout_seconds, given.progress_seconds, drains=not sent_once)
         names = {"run": info.workflow_id, "call": info.activity_id, "tool": info.activity_type}
         with structlog.contextvars.bound_contextvars(**names, attempt=info.attempt):
             async with Heartbeater(fenced=fenced) as beat:
                 try:
-                    attempt = Attempt(info, given, self._known(tool, info), beat, limit)
-                    return await self._called(attempt, fenced=fenced)
-                except Exception as error:
-                    failure = failure_of(error, info.attempt)
-                    # Without the error's text, which may quote the conversation.
-                    stack = "".join(traceback.format_tb(error.__traceback__))
-                    log.warning(
-                        "tool call failed", type=failure.type, error=type(error).__name__, stack=stack
+                    if tool is None:
+                        raise NotInstalled(activity.client().identity, info.activity_type, self._tools)
+                    return await self._called(
+                        Attempt(info, given, tool, effect, beat, limit, self._lineage, self._freshness)
                     )
+                except Exception as error:
                     # Not "from error": its text may hold secrets, which the failure's has lost.
-                    raise failure from None
+                    raise reported("tool call failed", error, info.attempt) from None
 
-    async def _called(self, attempt: Attempt, *, fenced: bool) -> ToolOutput:
+    async def _called(self, attempt: Attempt) -> ToolOutput:
         begun = monotonic()
         with self._telemetry.execute_tool(attempt.given) as returned:
             arguments = _arguments(attempt)
-            value = await (attempt.send_once(arguments, self._lineage) if fenced else attempt.run(arguments))
+            value = await attempt.call(arguments)
             shown = content(value, attempt.given.result_bytes, _offset(attempt.tool, arguments))
             returned(shown)
         log.info("tool call", seconds=round(monotonic() - begun, 3), bytes=len(shown.encode()))
         return ToolOutput(content=shown, attempts=attempt.info.attempt)
-
-    def _known(self, tool: Tool | None, info: activity.Info) -> Tool:
-        if tool is None:
-            known = ", ".join(sorted(self._tools)) or "none"
-            raise Retry(
-                f"worker {activity.client().identity} has no tool {info.activity_type!r} (it has: {known}); its "
-                "catalog.py differs from the one that the run was started with: deploy one that lists the tool"
-            )
-        return tool
 
 
 def _effect(given: ToolInput, tool: Tool | None) -> EffectClass:

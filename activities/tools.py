@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.result import Excerpt
-from activities.signature import Function, Signature, ToolMistake
+from activities.signature import Function, Signature, ToolMistake, check_preview
 from agents import bounds
 from agents.agent import FINISH, ToolSpec
 from agents.effect import Effect
@@ -46,6 +46,9 @@ NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 
 LONGEST_TIMEOUT = 24 * 3600
 """Seconds."""
+
+LONGEST_UNDO = 300
+"""Characters: a sentence or two on a card."""
 
 
 class ToolError(Exception):
@@ -103,6 +106,8 @@ class Tool:
     spec: ToolSpec
     function: Function
     signature: Signature
+    preview: Function | None = None
+    """Says what a call would do, without doing it."""
 
     @property
     def is_async(self) -> bool:
@@ -121,6 +126,8 @@ def tool(
     progress_seconds: float | None = None,
     result_bytes: int = bounds.RESULT_BYTES,
     asks_person: bool = False,
+    preview: Function | None = None,
+    undo: str = "",
 ) -> Callable[[Function], Tool]:
     """Make a tool of a typed function.
 
@@ -129,17 +136,25 @@ def tool(
 
     Args:
         effect: What it does to the world.
-        timeout_seconds: Longest time of one attempt.
+        timeout_seconds: Longest time of one attempt, its preview included.
         progress_seconds: Longest time between two calls of `context.progress`; None for a tool that makes none.
         result_bytes: Longest result; what is over it is cut off visibly.
         asks_person: It is a question to a person, and the function never runs.
+        preview: Plain or async function of the same arguments without `context`, which only reads and gives text: what
+            a call would do. A person sees it before they approve, and it is taken again right before the call is made:
+            where it says anything else then, they are asked again. So it must say the same of the same state of the
+            world: no clock, no counter, nothing that changes by itself.
+        undo: How a person undoes a call, for those who decide on it.
 
     Raises:
-        ToolMistake: The function lacks a type or a docstring, or has a name that no tool may have.
+        ToolMistake: The function lacks a type or a docstring, has a name that no tool may have, or the preview takes
+            other arguments.
     """
 
     def made(function: Function) -> Tool:
         signature = Signature(function, ToolContext)
+        if preview is not None:
+            check_preview(preview, function)
         spec = ToolSpec(
             name=_name(function),
             description=_description(function),
@@ -149,9 +164,11 @@ def tool(
             progress_seconds=progress_seconds,
             result_bytes=result_bytes,
             asks_person=asks_person,
+            previews=preview is not None,
+            undo=undo,
         )
         _check_limits(spec)
-        return Tool(spec, function, signature)
+        return Tool(spec, function, signature, preview)
 
     return made
 
@@ -190,6 +207,10 @@ def _check_limits(spec: ToolSpec) -> None:
         raise ToolMistake(f"tool {spec.name}: progress_seconds must be over 0, or None")
     if not 0 < spec.result_bytes <= bounds.RESULT_BYTES:
         raise ToolMistake(f"tool {spec.name}: result_bytes must be over 0 and at most {bounds.RESULT_BYTES}")
+    if len(spec.undo) > LONGEST_UNDO:
+        raise ToolMistake(f"tool {spec.name}: undo must have at most {LONGEST_UNDO} characters")
+    if spec.asks_person and spec.previews:
+        raise ToolMistake(f"tool {spec.name}: a question has no preview; take away preview or asks_person")
 
 
 def _description(function: Function) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents import bounds
 from agents.canonical import digest
 from agents.effect import Dial, Effect
+from agents.rules import RuleSet
 
 ModelApi = Literal["responses", "chat", "offline"]
 
@@ -36,6 +37,10 @@ class ToolSpec(BaseModel):
     result_bytes: int = bounds.RESULT_BYTES
     asks_person: bool = False
     """The call is a question to a person: it opens a gate and no activity runs."""
+    previews: bool = Field(default=False, exclude_if=lambda value: not value)
+    """The tool can say beforehand what a call would do."""
+    undo: str = Field(default="", exclude_if=lambda value: not value)
+    """How a person undoes a call, for the card; empty where the tool does not say."""
 
 
 class Agent(BaseModel):
@@ -56,6 +61,8 @@ class Agent(BaseModel):
     """Model calls before the run ends: an agent in a loop must not spend for ever."""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """Bound on one reply, reasoning included. None: the provider's own."""
+    rules: RuleSet = RuleSet()
+    """Beside those of the rules file, which come first."""
 
 
 class Definition(BaseModel):
@@ -72,6 +79,10 @@ class Definition(BaseModel):
     output: dict[str, Any] | None = None
     max_turns: int
     max_output_tokens: int | None = None
+    rules: RuleSet | None = Field(default=None, exclude_if=lambda value: value is None)
+    """None only in snapshots from before there were rules: such a run goes on as it began."""
+    notifies: bool = Field(default=False, exclude_if=lambda value: not value)
+    """A webhook is told of the run's gates."""
 
     @cached_property
     def digest(self) -> str:

@@ -18,6 +18,7 @@ from referencing import Registry
 from agents import bounds
 from agents.agent import FINISH, Definition
 from agents.canonical import NotCanonical, canonical_json
+from agents.reply import ProposedCall
 
 SHOWN_PROBLEMS = 5
 """Schema errors named at once: enough to repair a call, too few to fill a model's window."""
@@ -81,6 +82,17 @@ def canonical_arguments(raw: str) -> str:
         BadArguments: They are too large, not JSON, not an object, or have no canonical form.
     """
     return _canonical(parsed(raw))
+
+
+def short_arguments(call: ProposedCall) -> str:
+    """The arguments in one short line; those that could not be read as the model wrote them."""
+    try:
+        arguments = parsed(call.arguments)
+    except BadArguments:
+        return bounds.clip(call.arguments)
+    return bounds.clip(
+        ", ".join(f"{k}={bounds.clip(json.dumps(v, ensure_ascii=False), 200)}" for k, v in arguments.items())
+    )
 
 
 def _canonical(arguments: dict[str, Any]) -> str:

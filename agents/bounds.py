@@ -37,6 +37,10 @@ PAGE_BYTES = 512 * KIB
 MESSAGE_BYTES = 64 * KIB
 """One signal or update to a run. A longer text belongs into a file that the agent can read."""
 
+READ_AT_ONCE = 250
+"""Messages, each counted once and once more for each KiB, that a run reads in one workflow task. A message of 50 KiB takes
+up to 50 ms (measured), and a task of two seconds counts as deadlocked."""
+
 CARRY_BYTES = 1536 * KIB
 """Compressed transcript handed to the next execution in its input; the rest it fetches in chunks of this size."""
 
@@ -48,6 +52,24 @@ PARALLEL_CALLS = 16
 
 BATCH_BYTES = MIB
 """Arguments dispatched by one workflow task: several inputs in one message must stay under 4 MB."""
+
+PREVIEW_BYTES = 4 * KIB
+"""A tool's preview as a card shows it: a screen or two. Its digest covers all of it."""
+
+STATED_CHARS = 500
+"""The model's own reason for a call, as a card shows it."""
+
+SAY_BYTES = 32 * KIB
+"""One message of a person to a run: half of what a signal may hold."""
+
+ATTRIBUTE_BYTES = 1700
+"""Of a list of names in a search attribute, as JSON in ASCII: the server ends a run whose value is over 2,048."""
+
+KEPT_SAID = 50
+"""Messages of people whose receipt `status` shows."""
+
+GRANT_CALLS = 100
+"""Calls that one approval for the rest of a run may let pass."""
 
 KEPT_CALLS = 50
 """Closed calls that `status` shows; the query `calls` pages through all of them."""
@@ -77,4 +99,5 @@ CONTINUE_BYTES = 2 * MIB
 def clip(text: str, limit: int = SUMMARY_CHARS) -> str:
     """The text on one line, cut to `limit` characters with an ellipsis where it was longer."""
     line = " ".join(text[: limit * 4].encode(errors="replace").decode().split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    whole = len(line) <= limit and len(text) <= limit * 4
+    return line if whole else line[: limit - 1] + "…"

@@ -1,6 +1,7 @@
 """A run's current details in Markdown, as the Temporal Web UI shows them under "User Metadata"."""
 
 from agents import bounds
+from agents.gate import Card
 from agents.ledger import CLOSED
 from agents.request import task_text
 from agents.state import RunState
@@ -14,16 +15,10 @@ def details(state: RunState, namespace: str) -> str:
     lines.append(f"**{phase(state)}**, turn {state.turn}")
     if state.model.phase == "backoff" and state.model.until:
         lines[-1] += f", waiting for the model provider until {state.model.until:%H:%M:%S} UTC"
+    if state.paused:
+        lines.append(f"Paused by {_code(state.paused.by)} at {state.paused.at:%Y-%m-%d %H:%M} UTC.")
     for card in cards(state, namespace):
-        lines += [
-            "",
-            f"### {card.gate} waits: {card.kind}",
-            _code(card.summary),
-            "",
-            f"Why: {_code(card.reason)}. Answer with one of:",
-        ]
-        for line in (card.command, *card.others):
-            lines += ["```sh", line, "```"]
+        lines += ["", *_card(card)]
     if state.calls:
         lines += ["", "### Open calls"]
         lines += [f"- `{c.id}` {c.tool}: {c.state}" for c in state.calls.values() if c.state not in CLOSED]
@@ -39,6 +34,33 @@ def details(state: RunState, namespace: str) -> str:
     return "\n".join(lines)
 
 
+def _card(card: Card) -> list[str]:
+    who = ", ".join(card.asks)
+    if card.needed > 1:
+        who += f": {len(card.approved_by)} of {card.needed} so far"
+    until = f", until {card.deadline:%Y-%m-%d %H:%M} UTC, then {card.nobody}" if card.deadline else ""
+    lines = [f"### {card.gate} waits: {card.kind}", _code(card.summary), ""]
+    for label, text in (
+        ("What it would do", card.preview),
+        ("Changed since it was approved", card.changed),
+        ("What undoes it", card.undo),
+        ("In the model's words", card.stated),
+    ):
+        lines += [f"{label}:", *_block(text)] if text else []
+    for asked in card.thread:
+        lines += [f"{_code(asked.by)} asked: {_code(bounds.clip(asked.question, 400))}"]
+        lines += ["The model answered:", *_block(asked.answer or "(not yet)")]
+    lines += [f"Asks {_code(who)}{until}. Why: {_code(card.reason)}. Answer with one of:"]
+    for line in (card.command, *card.others):
+        lines += ["```sh", line, "```"]
+    return lines
+
+
+def _block(text: str) -> list[str]:
+    """Indented, which Markdown takes literally whatever it holds."""
+    return ["", *(f"    {line}" for line in text.splitlines()), ""]
+
+
 def _code(text: str) -> str:
     """As code, which Markdown takes literally: what a model or a service wrote must not become a link."""
-    return "`" + text.replace("`", "'") + "`"
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"

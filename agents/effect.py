@@ -40,6 +40,11 @@ class Effect(BaseModel):
             return EffectClass.READ
         return EffectClass.IDEMPOTENT if self.idempotent else EffectClass.NON_IDEMPOTENT
 
+    @property
+    def grave(self) -> bool:
+        """No dial lets such a call pass without a person; that takes a named override which expires."""
+        return self.writes and (self.risk == "critical" or (self.risk == "high" and not self.reversible))
+
     def __str__(self) -> str:
         if not self.writes:
             return "read"
@@ -60,12 +65,16 @@ class Dial(StrEnum):
     """Only what is critical, or high-risk and irreversible, asks."""
 
 
+Says = Literal["allow", "ask", "refuse"]
+"""What becomes of a call: it goes ahead, a person is asked, it is never made."""
+
+
 class Verdict(BaseModel):
     """What the dial says of one call, and why, in words for the person who reads the card."""
 
     model_config = ConfigDict(frozen=True)
 
-    says: Literal["allow", "ask", "refuse"]
+    says: Says
     reason: str
 
 
@@ -73,8 +82,7 @@ def verdict(effect: Effect, dial: Dial) -> Verdict:
     """Whether a call with this effect goes ahead under this dial."""
     if not effect.writes:
         return Verdict(says="allow", reason="it only reads")
-    grave = effect.risk == "critical" or (effect.risk == "high" and not effect.reversible)
-    if grave:
+    if effect.grave:
         return Verdict(says="ask", reason=f"{effect}: asks at every dial")
     if dial is Dial.PROPOSE:
         return Verdict(says="ask", reason="at dial propose every write asks")

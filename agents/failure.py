@@ -8,6 +8,7 @@
 | ToolFailed | tells the model: it failed for good, and why |
 | NotSent | parks on a failure gate, after Temporal's retries: nothing was sent |
 | OutcomeUnknown | parks on a gate: it may have happened |
+| Stale | asks a person (again): what holds now is not what the call was let pass under |
 | Cancelled | closes the call as failed, since the run ends |
 | anything else | parks on a failure gate, after Temporal's retries |
 """
@@ -15,6 +16,8 @@
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
+from agents.preview import Stale
 
 
 class FailureType(StrEnum):
@@ -27,6 +30,7 @@ class FailureType(StrEnum):
     TOOL_FAILED = "ToolFailed"
     NOT_SENT = "NotSent"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
+    STALE = "Stale"
     CANCELLED = "Cancelled"
     EXHAUSTED = "Exhausted"
 
@@ -41,3 +45,5 @@ class Failure(BaseModel):
     wait_seconds: float | None = None
     """For ProviderWait: how long the provider asked us to wait."""
     attempts: int = 1
+    stale: Stale | None = None
+    """For Stale: what holds now."""

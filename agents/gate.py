@@ -3,12 +3,14 @@
 import shlex
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from agents import bounds
 from agents.canonical import digest
 from agents.effect import Risk
+from agents.rules import ANYONE, Condition, Duration, Terms
 
 SHORTEST_DIGEST = 16
 """Hex digits of a digest that a command must give: 64 bits, far beyond guessing one of a run's few gates."""
@@ -27,8 +29,11 @@ class DecisionKind(StrEnum):
     """What a person can answer."""
 
     APPROVE = "approve"
+    EDIT = "edit"
     DENY = "deny"
     ANSWER = "answer"
+    ASK = "ask"
+    DELEGATE = "delegate"
     HAPPENED = "happened"
     DID_NOT_HAPPEN = "did_not_happen"
     RETRY = "retry"
@@ -37,15 +42,43 @@ class DecisionKind(StrEnum):
     END = "end"
 
 
+NoticeKind = Literal["asks", "reminds", "escalates"]
+
+
+class Vote(BaseModel):
+    """One person's approval at a gate that needs several."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    seat: str
+    """Who they stand for: themselves, or the person who delegated to them. Each seat counts once."""
+    at: AwareDatetime
+
+
+class Exchange(BaseModel):
+    """A question of a person to the agent at an open gate, and its answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    question: str
+    at: AwareDatetime
+    begun: bool = Field(default=False, exclude_if=lambda value: not value)
+    """The model has been asked."""
+    answer: str | None = None
+    """In the model's words; None: not yet."""
+
+
 class Gate(BaseModel):
     """A place where a run waits."""
 
     model_config = ConfigDict(frozen=True)
 
-    id: str = Field(pattern=r"^t\d+\.(c\d+|model)$")
+    id: str = Field(pattern=r"^(t\d+\.(c\d+|model)|budget\.\d+)$")
     kind: GateKind
     call: str | None
-    """The call it holds back; None for a model call's gate."""
+    """The call it holds back; None for a gate of the run itself."""
     summary: str
     reason: str
     """Why a person is asked."""
@@ -57,6 +90,56 @@ class Gate(BaseModel):
     fits it."""
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 over everything that the person decides on."""
+    tool: str | None = None
+    rule: str | None = None
+    """Name of the rule by which it asks; None: the dial."""
+    terms: Terms = Terms(remind=None)
+    preview: str = ""
+    """What would happen, in the tool's words; at most `bounds.PREVIEW_BYTES`."""
+    preview_digest: str | None = None
+    changed: str = ""
+    """Asked again: what has changed since the approval that was returned."""
+    stated: str = ""
+    """Why the agent wants it, in the model's own words; at most `bounds.STATED_CHARS`."""
+    evidence: tuple[str, ...] = ()
+    """The last calls the run had made, one short line each."""
+    undo: str = ""
+    """What undoes it."""
+    votes: tuple[Vote, ...] = ()
+    delegated: dict[str, str] = {}
+    """Who stands in for whom."""
+    thread: tuple[Exchange, ...] = ()
+    rung: int = 0
+    """Steps of the escalation ladder that have been taken."""
+    deadline: AwareDatetime | None = None
+    reminded: int = 0
+    news: NoticeKind = "asks"
+    """What the webhook's last message is about."""
+    notices: int = 0
+    """Messages that the webhook shall have."""
+    notified: int = 0
+    """Those that were begun."""
+    undelivered: str = ""
+    """Why the last message to the webhook did not arrive."""
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Who may decide now: names and roles, or `anyone`."""
+        climbed = [name for rung in self.terms.escalate[: self.rung] for name in rung.to]
+        named = (*self.terms.approvers, *climbed)
+        return tuple(dict.fromkeys((*named, *self.delegated))) or (ANYONE,)
+
+
+class Spent(BaseModel):
+    """What a run had used when its card was written."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_calls: int = 0
+    tokens: int = 0
+    """Input and output."""
+    cost: float | None = None
+    """In US dollars; None: no price is known."""
 
 
 class Card(BaseModel):
@@ -73,10 +156,48 @@ class Card(BaseModel):
     digest: str
     since: AwareDatetime
     deadline: AwareDatetime | None
+    accepts: tuple[DecisionKind, ...] = ()
+    tool: str | None = None
+    rule: str | None = None
+    asks: tuple[str, ...] = (ANYONE,)
+    """Who may decide now."""
+    needed: int = 1
+    requester_counts: bool = True
+    approved_by: tuple[str, ...] = ()
+    """Who has approved so far, where several must."""
+    preview: str = ""
+    changed: str = ""
+    stated: str = ""
+    """The model's words."""
+    evidence: tuple[str, ...] = ()
+    undo: str = ""
+    thread: tuple[Exchange, ...] = ()
+    nobody: str | None = None
+    """What happens at the deadline when nobody has decided; None without a deadline."""
+    reminded: int = 0
+    rung: int = 0
+    """Steps of the escalation ladder that have been taken."""
+    undelivered: str = ""
+    spent: Spent = Spent()
+    shortened: bool = False
+    """The memo had no room for all of it: the query `status` has the whole card."""
     command: str
     """The line that answers it, ready to paste into a POSIX shell."""
     others: tuple[str, ...]
     """Lines for the other answers."""
+
+
+class Grant(BaseModel):
+    """An approval of one tool for the rest of a run, as a person gives it with `approve`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int = Field(ge=1, le=bounds.GRANT_CALLS)
+    """Further calls that it lets pass, beside the one it is given for."""
+    lasts: Duration
+    """Seconds."""
+    when: Condition | None = None
+    """What must hold of their arguments; a comparison that cannot be made does not hold."""
 
 
 class Decision(BaseModel):
@@ -93,17 +214,29 @@ class Decision(BaseModel):
     comment: str | None = Field(default=None, max_length=4000)
     reason: str | None = Field(default=None, max_length=4000)
     text: str | None = None
+    """The answer to the agent's question, or the question to the agent."""
     result: str | None = None
+    arguments: dict[str, Any] | None = None
+    """For edit: all arguments of the call, as they shall be."""
+    to: str | None = Field(default=None, min_length=1, max_length=200)
+    """For delegate: who decides instead."""
+    grant: Grant | None = None
+    """For approve: this tool may go on for the rest of the run."""
+    signature: str | None = Field(default=None, max_length=200)
+    """Base64 of the Ed25519 signature over `agents.signing.signed_text`."""
 
     def lacks(self) -> str | None:
         """The field that this kind of decision needs and does not have."""
         needed = {
             DecisionKind.DENY: "reason",
             DecisionKind.ANSWER: "text",
+            DecisionKind.ASK: "text",
+            DecisionKind.EDIT: "arguments",
+            DecisionKind.DELEGATE: "to",
             DecisionKind.HAPPENED: "result",
             DecisionKind.GIVE_RESULT: "result",
         }.get(self.kind)
-        return needed if needed and not getattr(self, needed) else None
+        return needed if needed and getattr(self, needed) in (None, "") else None
 
 
 def gate_digest(
@@ -118,22 +251,25 @@ def gate_digest(
 
 
 _FIELDS: dict[DecisionKind, tuple[str, str]] = {
-    DecisionKind.DENY: ("reason", "why not"),
-    DecisionKind.ANSWER: ("text", "your answer"),
-    DecisionKind.HAPPENED: ("result", "what it gave back"),
-    DecisionKind.GIVE_RESULT: ("result", "the result"),
+    DecisionKind.DENY: ("reason", '"why not"'),
+    DecisionKind.ANSWER: ("text", '"your answer"'),
+    DecisionKind.ASK: ("text", '"your question to the agent"'),
+    DecisionKind.EDIT: ("arguments", '{"all":"of them"}'),
+    DecisionKind.DELEGATE: ("to", '"who decides instead"'),
+    DecisionKind.HAPPENED: ("result", '"what it gave back"'),
+    DecisionKind.GIVE_RESULT: ("result", '"the result"'),
 }
 _SHORTHANDS = frozenset({DecisionKind.APPROVE, DecisionKind.DENY, DecisionKind.ANSWER})
 
 
 def command_line(run: str, gate: Gate, kind: DecisionKind, namespace: str) -> str:
     """The `temporal` line that sends this decision, for a POSIX shell; `by` is whoever pastes it."""
-    field, example = _FIELDS.get(kind, ("", ""))
     parts = [f'"gate":"{gate.id}","digest":"{gate.digest[:SHORTEST_DIGEST]}"']
     if kind not in _SHORTHANDS:
         parts.append(f'"kind":"{kind}"')
-    if field:
-        parts.append(f'"{field}":"{example}"')
+    if kind in _FIELDS:
+        field, example = _FIELDS[kind]
+        parts.append(f'"{field}":{example}')
     name = str(kind) if kind in _SHORTHANDS else "decide"
     where = "" if namespace == "default" else f" --namespace {shlex.quote(namespace)}"
     return (
@@ -142,7 +278,7 @@ def command_line(run: str, gate: Gate, kind: DecisionKind, namespace: str) -> st
     )
 
 
-def card(run: str, gate: Gate, namespace: str) -> Card:
+def card(run: str, gate: Gate, namespace: str, spent: Spent | None = None) -> Card:
     """The card of a gate."""
     lines = [command_line(run, gate, kind, namespace) for kind in gate.accepts]
     return Card(
@@ -154,7 +290,25 @@ def card(run: str, gate: Gate, namespace: str) -> Card:
         risk=gate.risk,
         digest=gate.digest,
         since=gate.since,
-        deadline=None,
+        deadline=gate.deadline,
+        accepts=gate.accepts,
+        tool=gate.tool,
+        rule=gate.rule,
+        asks=gate.asks,
+        needed=gate.terms.needed,
+        requester_counts=gate.terms.requester_counts,
+        approved_by=tuple(vote.by for vote in gate.votes),
+        preview=gate.preview,
+        changed=gate.changed,
+        stated=gate.stated,
+        evidence=gate.evidence,
+        undo=gate.undo,
+        thread=gate.thread,
+        nobody=gate.terms.nobody if gate.deadline else None,
+        reminded=gate.reminded,
+        rung=gate.rung,
+        undelivered=gate.undelivered,
+        spent=spent or Spent(),
         command=lines[0],
         others=tuple(lines[1:]),
     )

@@ -67,3 +67,11 @@ def call_id(turn: int, number: int) -> str:
 def model_gate_id(turn: int) -> str:
     """The id of a turn's model call, as activity and as gate: `t3.model`."""
     return f"t{turn}.model"
+
+
+def model_call_id(turn: int, stops: int) -> str:
+    """The activity id of a turn's model call: `t3.model`, and `t3.model.2` for the one after a cancelled one.
+
+    The server takes no activity of an id that is still being cancelled.
+    """
+    return model_gate_id(turn) + (f".{stops + 1}" if stops else "")

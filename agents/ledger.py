@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from hashlib import sha256
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,7 +29,10 @@ TRANSITIONS: dict[CallState, frozenset[CallState]] = {
         {CallState.WAITING, CallState.IN_FLIGHT, CallState.FAILED, CallState.DENIED}
     ),
     CallState.WAITING: frozenset({CallState.PLANNED, CallState.DONE, CallState.FAILED, CallState.DENIED}),
-    CallState.IN_FLIGHT: frozenset({CallState.WAITING, CallState.DONE, CallState.FAILED, CallState.UNKNOWN}),
+    # Denied: the rules of today refuse it, found right before it was sent.
+    CallState.IN_FLIGHT: frozenset(
+        {CallState.WAITING, CallState.DONE, CallState.FAILED, CallState.DENIED, CallState.UNKNOWN}
+    ),
     CallState.UNKNOWN: frozenset({CallState.PLANNED, CallState.DONE}),
     CallState.DONE: frozenset(),
     CallState.FAILED: frozenset(),
@@ -55,6 +59,18 @@ class Call(BaseModel):
     state: CallState = CallState.PLANNED
     approved_by: str | None = None
     """Who let it pass its gate; None before, and where the dial let it pass."""
+    ruling: str = ""
+    """Digest of the ruling that it was let pass under; empty where neither a gate nor any rule had a say."""
+    preview: str | None = None
+    """Digest of the preview that was approved."""
+    shown: str = ""
+    """Its text, to tell what has changed when the call has to ask again."""
+    awaits: Literal["", "preview", "previewing"] = ""
+    """What it needs before its gate can open."""
+    edited: str = ""
+    """Who changed which arguments, for the model."""
+    approvers: tuple[str, ...] = ()
+    """The same people, one by one."""
     key: str = ""
     attempts: int = 0
     """Attempts of all dispatches whose end is known."""

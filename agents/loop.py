@@ -4,40 +4,54 @@ Both are pure, so the rules are tested by the thousand without a server. `workfl
 out. A turn's calls are in `agents.turn`, gates and decisions in `agents.gating` and `agents.deciding`.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import assert_never
 
 from agents import bounds
 from agents.agent import FINISH, Definition
+from agents.dispatching import dispatches
 from agents.events import (
     Action,
+    AsideEnded,
+    AskAside,
     AskModel,
     CallEnded,
     CallFailed,
+    CancelAsked,
     Cancelled,
+    CancelRun,
     Dispatch,
     Event,
+    GateDue,
     ModelFailed,
     Moment,
+    Previewed,
     Replied,
     Resolve,
     Resolved,
     ResolveFailed,
     Started,
+    StopModel,
+    TakePreview,
+    Tell,
+    Told,
     WaitOver,
     WaitUntil,
 )
 from agents.failure import Failure, FailureType
 from agents.gate import GateKind
+from agents.gate_actions import aside_begun, aside_ended, ask_anew, gate_actions, told
 from agents.gating import open_call_gate, open_model_gate
-from agents.ledger import CallState, idempotency_key
-from agents.model_call import ModelInput
+from agents.ledger import CallState
+from agents.model_input import model_input
 from agents.reply import Reply
 from agents.request import task_text
 from agents.state import Outcome, RunState
-from agents.tool_call import ToolInput, ToolOutput
-from agents.transcript import Message, ReplyEntry, entry_json, start_digest
-from agents.turn import close_call, next_turn, plan
+from agents.tool_call import ToolOutput
+from agents.transcript import Message, ReplyEntry, start_digest
+from agents.turn import close_call, give_messages, has_news, messages_seen, next_turn, plan, previewed
+from agents.waiting import come_due
 
 
 def decide(state: RunState, execution: str) -> list[Action]:
@@ -49,15 +63,25 @@ def decide(state: RunState, execution: str) -> list[Action]:
     """
     if state.outcome:
         return []
+    if state.cancel:
+        return [CancelRun()] if not state.cancelling else []
+    if state.paused:
+        return []
+    return [*_next(state, execution), *gate_actions(state)]
+
+
+def _next(state: RunState, execution: str) -> Sequence[Action]:
     match state.stage:
         case "resolve":
             return [Resolve(state.request.agent)]
         case "model" if state.model.phase == "due":
-            return [AskModel(_model_input(state))]
+            return [AskModel(model_input(state), state.model.stops)]
+        case "model" if state.model.phase == "interrupt":
+            return [StopModel()]
         case "model" if state.model.phase == "backoff" and state.model.until:
             return [WaitUntil(state.model.until)]
         case "calls":
-            return list(_dispatches(state, execution))
+            return dispatches(state, execution)
         case _:
             return []
 
@@ -83,10 +107,27 @@ def apply(state: RunState, event: Event, moment: Moment) -> RunState:
             return _call_failed(state, call, failure, moment)
         case WaitOver():
             return _model(state, phase="due", until=None) if state.model.phase == "backoff" else state
+        case Previewed(call, preview, failure):
+            why_none = failure.message if failure else ""
+            return previewed(state, state.calls[call], preview, why_none, moment)
+        case AsideEnded(gate, asked, number, reply, failure):
+            return aside_ended(state, gate, asked, number, reply, failure)
+        case Told(gate, digest, failure):
+            return told(state, gate, digest, failure)
+        case GateDue(gate):
+            return come_due(state, gate, moment)
+        case CancelAsked():
+            return state
         case Cancelled():
-            return state.ended(Outcome(phase="cancelled", error="cancelled"))
+            return state.ended(Outcome(phase="cancelled", error=_cancelled(state)))
         case _:
             assert_never(event)
+
+
+def _cancelled(state: RunState) -> str:
+    if state.cancel is None:
+        return "cancelled"
+    return f"cancelled by {state.cancel.by}" + (f": {state.cancel.reason}" if state.cancel.reason else "")
 
 
 def _settled(state: RunState, event: Event) -> RunState:
@@ -106,54 +147,6 @@ def _model(state: RunState, **changes: object) -> RunState:
     return state.model_copy(update={"model": state.model.model_copy(update=changes)})
 
 
-def _model_input(state: RunState) -> ModelInput:
-    assert state.definition is not None
-    delta = state.entries[state.seen :]
-    small = sum(len(entry_json(entry)) for entry in delta) <= bounds.DELTA_BYTES
-    return ModelInput(
-        turn=state.turn,
-        definition=state.definition.digest,
-        start=state.seen,
-        prefix=state.seen_digest,
-        total=len(state.entries),
-        delta=delta if small else None,
-    )
-
-
-def _dispatches(state: RunState, execution: str) -> list[Dispatch]:
-    assert state.definition is not None
-    in_flight = sum(call.state is CallState.IN_FLIGHT for call in state.calls.values())
-    share = max(bounds.TURN_RESULT_BYTES // max(state.turn_calls, 1), bounds.SMALLEST_RESULT_BYTES)
-    found: list[Dispatch] = []
-    size = 0
-    for call in state.calls.values():
-        if call.state is not CallState.PLANNED:
-            continue
-        size += len(call.arguments)
-        if in_flight + len(found) >= bounds.PARALLEL_CALLS or (found and size > bounds.BATCH_BYTES):
-            break
-        spec = state.definition.tool(call.tool)
-        assert spec is not None
-        key = idempotency_key(state.run, state.chain, call.id, call.tool, call.arguments)
-        found.append(
-            Dispatch(
-                call.model_copy(update={"key": key}),
-                ToolInput(
-                    arguments=call.arguments,
-                    key=key,
-                    effect=call.effect,
-                    execution=execution,
-                    dispatch=call.dispatches + 1,
-                    reset=state.reset,
-                    timeout_seconds=spec.timeout_seconds,
-                    progress_seconds=spec.progress_seconds,
-                    result_bytes=min(spec.result_bytes, share),
-                ),
-            )
-        )
-    return found
-
-
 def _started(state: RunState, action: Action) -> RunState:
     match action:
         case Resolve():
@@ -164,6 +157,17 @@ def _started(state: RunState, action: Action) -> RunState:
             return state.with_call(call.to(CallState.IN_FLIGHT, dispatches=call.dispatches + 1, key=call.key))
         case WaitUntil():
             return state
+        case StopModel():
+            return _model(state, phase="stopping", stops=state.model.stops + 1)
+        case TakePreview(call, _):
+            return state.with_call(state.calls[call].model_copy(update={"awaits": "previewing"}))
+        case AskAside(gate, _, _, number, _):
+            return aside_begun(state, gate, number)
+        case Tell(gate):
+            found = state.gates[gate]
+            return state.with_gate(found.model_copy(update={"notified": found.notified + 1}))
+        case CancelRun():
+            return state.model_copy(update={"cancelling": True})
         case _:
             assert_never(action)
 
@@ -187,7 +191,7 @@ def _replied(state: RunState, reply: Reply, moment: Moment) -> RunState:
         said = f": {bounds.clip(reply.text, 500)}" if reply.text else ""
         how = "the provider's content filter stopped it" if reply.finish == "filtered" else "it refused"
         return _park_model(state, f"The model gave no answer, {how}{said}", moment)
-    state = state.append(ReplyEntry(turn=state.turn, reply=reply))
+    state = messages_seen(state.append(ReplyEntry(turn=state.turn, reply=reply)))
     state = state.model_copy(update={"seen": len(state.entries), "seen_digest": state.digest})
     if reply.calls:
         return plan(_model(state, nudges=0), reply.calls, moment)
@@ -203,6 +207,8 @@ def _answered(state: RunState, reply: Reply, moment: Moment) -> RunState:
         wants = f"Finish by calling `{FINISH}` with the answer; plain text does not end this task."
     elif not reply.text.strip():
         wants = "You said nothing. Give the final answer as text, or call a tool."
+    if has_news(state):
+        return next_turn(_model(state, nudges=0))
     if wants is None:
         return state.ended(Outcome(phase="done", answer=reply.text))
     if state.model.nudges >= bounds.NUDGES:
@@ -213,16 +219,18 @@ def _answered(state: RunState, reply: Reply, moment: Moment) -> RunState:
 def _model_failed(state: RunState, failure: Failure, moment: Moment) -> RunState:
     attempts = state.usage.model_attempts + failure.attempts
     state = state.model_copy(update={"usage": state.usage.model_copy(update={"model_attempts": attempts})})
+    if state.model.phase in {"interrupt", "stopping"}:
+        return give_messages(_model(state, phase="due", until=None))
     wait = failure.wait_seconds
     if failure.type is FailureType.PROVIDER_WAIT and wait and state.model.waits < bounds.PROVIDER_WAITS:
         until = moment.now + timedelta(seconds=wait)
-        return _model(state, phase="backoff", until=until, waits=state.model.waits + 1)
+        return give_messages(_model(state, phase="backoff", until=until, waits=state.model.waits + 1))
     return _park_model(state, failure.message, moment)
 
 
 def _park_model(state: RunState, reason: str, moment: Moment) -> RunState:
     state = _model(state.model_copy(update={"stage": "model"}), phase="parked", waits=0, nudges=0)
-    return open_model_gate(state, reason, moment)
+    return open_model_gate(give_messages(state), reason, moment)
 
 
 def _call_ended(state: RunState, call: str, output: ToolOutput) -> RunState:
@@ -235,6 +243,8 @@ def _call_failed(state: RunState, name: str, failure: Failure, moment: Moment) -
     match failure.type:
         case FailureType.TOOL_REJECTED | FailureType.TOOL_FAILED:
             return close_call(state, call, CallState.FAILED, failure.message)
+        case FailureType.STALE if failure.stale:
+            return ask_anew(state, call, failure.stale, moment)
         case FailureType.CANCELLED:
             return close_call(state, call, CallState.FAILED, "Cancelled while it was in flight")
         case FailureType.OUTCOME_UNKNOWN:

@@ -1,6 +1,6 @@
 """What goes into a model call: the inputs of the activities `agent.resolve` and `agent.model`."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agents.transcript import Entry
 
@@ -21,6 +21,9 @@ class ModelInput(BaseModel):
     """Entries that this call must see: `start` and the delta, also where the delta is left out."""
     delta: tuple[Entry, ...] | None
     """The entries from `start` on; None when they are too large to pass and must be read by query."""
+    aside: tuple[Entry, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Entries for this call only, after the others: a person's question at a gate. No tools are offered then, and
+    neither they nor the reply become part of the transcript."""
 
 
 class ResolveInput(BaseModel):

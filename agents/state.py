@@ -11,6 +11,8 @@ from agents.gate import DecisionKind, Gate
 from agents.ledger import Call, CallState
 from agents.reply import Usage
 from agents.request import Request
+from agents.rules import Condition, RuleSet
+from agents.steering import Cancel, Paused, Said
 from agents.transcript import Entry, entry_json, roll
 
 STATE_VERSION = 1
@@ -21,11 +23,14 @@ class ModelCall(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    phase: Literal["idle", "due", "in flight", "backoff", "parked"] = "idle"
+    phase: Literal["idle", "due", "in flight", "interrupt", "stopping", "backoff", "parked"] = "idle"
+    """`interrupt`: a person's message shall cancel the call in flight; `stopping`: it is being cancelled."""
     until: AwareDatetime | None = None
     """While in backoff: when the provider may be asked again."""
     waits: int = 0
     """Waits in a row that the provider asked for."""
+    stops: int = 0
+    """Times that a person's message has cancelled this turn's call."""
     nudges: int = 0
     """Replies in a row with neither a call nor an answer."""
 
@@ -65,6 +70,22 @@ class Decided(BaseModel):
     kind: DecisionKind
     by: str
     at: AwareDatetime
+    content: str = ""
+    """Digest of what the decision said, by which its identical repeat is known."""
+
+
+class HeldGrant(BaseModel):
+    """An approval of one tool for the rest of the run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tool: str
+    ruling: str
+    """Digest of the ruling that it was given under; a call under another one asks all the same."""
+    when: Condition | None
+    left: int
+    until: AwareDatetime
+    by: str
 
 
 class Outcome(BaseModel):
@@ -111,6 +132,17 @@ class RunState(BaseModel):
     seen: int = 0
     """Entries up to the last reply: what the worker's cached transcript holds."""
     seen_digest: str = ""
+    said: tuple[Said, ...] = ()
+    """The last `bounds.KEPT_SAID` messages of people, and all that the agent has not seen."""
+    said_total: int = 0
+    paused: Paused | None = None
+    cancel: Cancel | None = None
+    """Somebody told the run to end."""
+    cancelling: bool = False
+    """The server has been asked to cancel it."""
+    grants: tuple[HeldGrant, ...] = ()
+    rules: RuleSet | None = None
+    """Rules of a later day, which a call met right before it was sent; None: those of the definition."""
     reset: bool = False
     """The chain was reset: an earlier branch may have dispatched a call already."""
     outcome: Outcome | None = None
@@ -120,6 +152,16 @@ class RunState(BaseModel):
         """The run's dial: the request's, or else the agent's."""
         assert self.definition is not None
         return self.request.dial or self.definition.dial
+
+    @property
+    def rule_set(self) -> RuleSet | None:
+        """The rules that the run goes by; None in a run from before there were any, which goes on as it began."""
+        return self.rules or (self.definition.rules if self.definition else None)
+
+    @property
+    def waiting_said(self) -> tuple[Said, ...]:
+        """What people said and no model call has been given."""
+        return tuple(said for said in self.said if said.given is None)
 
     def append(self, *entries: Entry) -> "RunState":
         """The state with these entries at the end of its transcript."""
@@ -131,6 +173,10 @@ class RunState(BaseModel):
     def with_call(self, call: Call) -> "RunState":
         """The state with this call in place of the one of the same id."""
         return self.model_copy(update={"calls": {**self.calls, call.id: call}})
+
+    def with_gate(self, gate: Gate) -> "RunState":
+        """The state with this gate in place of the one of the same id."""
+        return self.model_copy(update={"gates": {**self.gates, gate.id: gate}})
 
     def without_gate(self, gate: str) -> "RunState":
         """The state with this gate closed."""

@@ -1,5 +1,6 @@
 """What a run shows of itself: the answers of the queries `status` and `calls`."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
@@ -7,16 +8,17 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from agents import bounds
-from agents.arguments import canonical_arguments
+from agents.arguments import canonical_arguments, short_arguments
 from agents.effect import RISKS, EffectClass, Risk
-from agents.gate import Card, GateKind, card
+from agents.gate import Card, Gate, GateKind, Spent, card
 from agents.ids import call_id
 from agents.ledger import CallState, idempotency_key, safe_to_retry
 from agents.reply import ProposedCall
 from agents.request import Request
-from agents.state import Outcome, Rejected, RunState
+from agents.rules import MORE
+from agents.state import HeldGrant, Outcome, Rejected, RunState
+from agents.steering import Given, Paused, Said
 from agents.transcript import ReplyEntry, Result
-from agents.turn import short_arguments
 
 Phase = Literal["queued", "working", "waiting", "parked", "paused", "done", "failed", "cancelled"]
 ENDED: frozenset[Phase] = frozenset({"done", "failed", "cancelled"})
@@ -89,6 +91,13 @@ class Status(BaseModel):
     waiting: tuple[Card, ...]
     rejected: tuple[Rejected, ...]
     rejected_total: int
+    said: tuple[Said, ...] = ()
+    """What people told the agent, with the turn at which it was seen."""
+    paused: Paused | None = None
+    grants: tuple[Given, ...] = ()
+    """Approvals for the rest of the run."""
+    rules: str | None = None
+    """Version of the rules that the run goes by."""
     usage: UsageLine
     model: str | None
     answer: str | None
@@ -99,6 +108,8 @@ def phase(state: RunState) -> Phase:
     """The run's phase."""
     if state.outcome:
         return state.outcome.phase
+    if state.paused:
+        return "paused"
     kinds = {gate.kind for gate in state.gates.values()}
     if kinds & {GateKind.FAILURE, GateKind.UNKNOWN}:
         return "parked"
@@ -114,7 +125,34 @@ def highest_risk(state: RunState) -> Risk | None:
 
 def cards(state: RunState, namespace: str) -> tuple[Card, ...]:
     """The cards of the open gates, oldest first."""
-    return tuple(card(state.run, gate, namespace) for gate in state.gates.values())
+    return tuple(card_of(state, gate, namespace) for gate in state.gates.values())
+
+
+def card_of(state: RunState, gate: Gate, namespace: str) -> Card:
+    """The card of a gate, with what the run has used so far."""
+    tokens = state.usage.tokens
+    spent = Spent(
+        model_calls=state.usage.model_calls, tokens=tokens.input_tokens + tokens.output_tokens, cost=None
+    )
+    return card(state.run, gate, namespace, spent)
+
+
+def asked(state: RunState) -> tuple[str, ...]:
+    """Who may decide at the open gates: names and roles, or `anyone`, each once; `more` where there is no room."""
+    names = dict.fromkeys(name for gate in state.gates.values() for name in gate.asks)
+    found: list[str] = []
+    left = bounds.ATTRIBUTE_BYTES
+    for name in names:
+        left -= len(json.dumps(name)) + 1
+        if left < 0:
+            return (*found, MORE)
+        found.append(name)
+    return tuple(found)
+
+
+def next_deadline(state: RunState) -> datetime | None:
+    """The earliest deadline of the open gates."""
+    return min((gate.deadline for gate in state.gates.values() if gate.deadline), default=None)
 
 
 def status(state: RunState, namespace: str, now: datetime) -> Status:
@@ -138,6 +176,13 @@ def status(state: RunState, namespace: str, now: datetime) -> Status:
         waiting=cards(state, namespace),
         rejected=state.rejected,
         rejected_total=state.rejected_total,
+        said=tuple(
+            said.model_copy(update={"text": bounds.clip(said.text, 300)})
+            for said in state.said[-bounds.KEPT_SAID :]
+        ),
+        paused=state.paused,
+        grants=tuple(_given(grant) for grant in state.grants),
+        rules=state.rule_set.version if state.rule_set else None,
         usage=UsageLine(
             model_calls=state.usage.model_calls,
             model_attempts=state.usage.model_attempts,
@@ -150,6 +195,11 @@ def status(state: RunState, namespace: str, now: datetime) -> Status:
         answer=state.outcome.answer if state.outcome else None,
         error=state.outcome.error if state.outcome else None,
     )
+
+
+def _given(grant: HeldGrant) -> Given:
+    when = None if grant.when is None else bounds.clip(str(grant.when), 300)
+    return Given(tool=grant.tool, when=when, left=grant.left, until=grant.until, by=grant.by)
 
 
 def unread(run: str, refusal: str) -> Status:
@@ -205,7 +255,7 @@ def _closed_calls(state: RunState, entries: Iterable[object], limit: int | None)
         yield CallLine(
             id=entry.call,
             tool=entry.tool,
-            summary=short_arguments(call),
+            summary=short_arguments(_as_dispatched(entry, call)),
             state=CallState(entry.state),
             attempts=entry.attempts,
             key=_key(state, entry, call) if entry.dispatched else "",
@@ -218,8 +268,13 @@ def _closed_calls(state: RunState, entries: Iterable[object], limit: int | None)
 
 
 def _key(state: RunState, result: Result, call: ProposedCall) -> str:
-    arguments = canonical_arguments(call.arguments)
+    arguments = canonical_arguments(_as_dispatched(result, call).arguments)
     return idempotency_key(state.run, state.chain, result.call, result.tool, arguments)
+
+
+def _as_dispatched(result: Result, call: ProposedCall) -> ProposedCall:
+    """With the arguments as a person changed them."""
+    return call.model_copy(update={"arguments": result.arguments}) if result.arguments is not None else call
 
 
 def _proposed(state: RunState) -> dict[str, ProposedCall]:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.effect import EffectClass
+from agents.preview import Approved
 
 
 class ToolInput(BaseModel):
@@ -21,6 +22,8 @@ class ToolInput(BaseModel):
     """Which dispatch of this call it is, counted from 1 in the branch of the run that makes it."""
     reset: bool = Field(default=False, exclude_if=lambda value: not value)
     """The run's chain was reset: an earlier branch may have dispatched this call already."""
+    approved: Approved | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What it was let pass under; None where neither a gate nor any rule had a say."""
     timeout_seconds: float
     progress_seconds: float | None = Field(default=None, exclude_if=lambda value: value is None)
     result_bytes: int
@@ -42,5 +45,6 @@ class Beat(BaseModel):
 
     phase: str = "started"
     sending: bool = False
-    """The fence: true from right before a non-idempotent send until the attempt knows that nothing happened."""
+    """The fence: true from right before a write that is sent once, or was approved, until the attempt knows that nothing
+    happened."""
     progress: str = Field(default="", max_length=2000)

@@ -43,6 +43,8 @@ class Result(BaseModel):
     state: ResultState
     content: str
     attempts: int = Field(default=1, exclude_if=lambda value: value == 1)
+    arguments: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Canonical JSON of the arguments as a person changed them; None: as the model wrote them."""
     dispatched: bool = False
     """Whether a worker ever had it: only then does its key mean anything."""
 

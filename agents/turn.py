@@ -1,20 +1,20 @@
 """A turn's calls: planned from the model's reply, admitted by the dial, closed with a result."""
 
-import json
-
 from agents import bounds
 from agents.agent import FINISH, Definition
-from agents.arguments import BadArguments, canonical_arguments, parsed
+from agents.arguments import BadArguments, canonical_arguments, parsed, short_arguments
 from agents.canonical import canonical_json
 from agents.effect import EffectClass, verdict
 from agents.events import Moment
 from agents.gate import GateKind
-from agents.gating import open_call_gate
+from agents.gating import open_call_gate, ruling_of, spec_of
 from agents.ids import call_id
 from agents.ledger import Call, CallState
+from agents.preview import Preview
 from agents.reply import ProposedCall
+from agents.ruling import Ruling, holds
 from agents.state import ModelCall, Outcome, RunState
-from agents.transcript import Result, ResultState
+from agents.transcript import Message, Result, ResultState
 
 
 def plan(state: RunState, proposed: tuple[ProposedCall, ...], moment: Moment) -> RunState:
@@ -31,6 +31,11 @@ def plan(state: RunState, proposed: tuple[ProposedCall, ...], moment: Moment) ->
     for call, item in zip(calls.values(), proposed, strict=True):
         if item.problem:
             state = close_call(state, call, CallState.FAILED, item.problem)
+        elif call.tool == FINISH and has_news(state):
+            later = (
+                "Not finished yet: a person has written to you meanwhile. Take it into account, then finish."
+            )
+            state = close_call(state, call, CallState.FAILED, later)
         elif call.tool == FINISH:
             return state.model_copy(update={"calls": {}}).ended(Outcome(phase="done", answer=call.arguments))
         else:
@@ -67,31 +72,81 @@ def _call(state: RunState, number: int, item: ProposedCall) -> Call:
     )
 
 
-def short_arguments(call: ProposedCall) -> str:
-    """The arguments in one short line; those that could not be read as the model wrote them."""
-    try:
-        arguments = parsed(call.arguments)
-    except BadArguments:
-        return bounds.clip(call.arguments)
-    return bounds.clip(
-        ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)[:200]}" for k, v in arguments.items())
-    )
-
-
 def _admit(state: RunState, call: Call, moment: Moment) -> RunState:
-    assert state.definition is not None
-    spec = state.definition.tool(call.tool)
-    assert spec is not None
-    if spec.asks_person:
-        return open_call_gate(state, call, GateKind.QUESTION, "the agent asks", moment)
-    ruling = verdict(spec.effect, state.dial)
+    spec = spec_of(state, call)
+    if state.rule_set is None:
+        return _admit_before_rules(state, call, moment)
+    ruling = ruling_of(state, call, moment.now)
+    if spec.asks_person and ruling.says != "refuse":
+        return open_call_gate(state, call, GateKind.QUESTION, "the agent asks", moment, ruling=ruling)
     match ruling.says:
         case "allow":
-            return state
+            # Without rules nothing but the dial has a say, and that is the run's own.
+            bound = ruling.digest if state.rule_set.rules else ""
+            return state.with_call(call.model_copy(update={"ruling": bound}))
         case "refuse":
             return close_call(state, call, CallState.DENIED, f"Refused: {ruling.reason}")
         case "ask":
-            return open_call_gate(state, call, GateKind.APPROVAL, ruling.reason, moment)
+            return _granted(state, call, ruling, moment) or ask_for(state, call, ruling, moment)
+
+
+def _admit_before_rules(state: RunState, call: Call, moment: Moment) -> RunState:
+    spec = spec_of(state, call)
+    if spec.asks_person:
+        return open_call_gate(state, call, GateKind.QUESTION, "the agent asks", moment)
+    ruling = verdict(spec.effect, state.dial)
+    if ruling.says == "ask":
+        return open_call_gate(state, call, GateKind.APPROVAL, ruling.reason, moment)
+    return state
+
+
+def _granted(state: RunState, call: Call, ruling: Ruling, moment: Moment) -> RunState | None:
+    """The run with this call let pass by an approval for the rest of it; None where none fits."""
+    arguments = parsed(call.arguments)
+    for number, grant in enumerate(state.grants):
+        fits = grant.tool == call.tool and grant.ruling == ruling.digest
+        holds_now = grant.left > 0 and moment.now < grant.until
+        if fits and holds_now and holds(grant.when, arguments) is True:
+            used = grant.model_copy(update={"left": grant.left - 1})
+            grants = (*state.grants[:number], used, *state.grants[number + 1 :])
+            passed = call.model_copy(
+                update={"approved_by": grant.by, "approvers": (grant.by,), "ruling": ruling.digest}
+            )
+            return state.with_call(passed).model_copy(update={"grants": grants})
+    return None
+
+
+def ask_for(state: RunState, call: Call, ruling: Ruling, moment: Moment) -> RunState:
+    """The run with a person asked for this call, once it is known what it would do."""
+    if spec_of(state, call).previews:
+        return state.with_call(call.model_copy(update={"awaits": "preview"}))
+    return open_call_gate(state, call, GateKind.APPROVAL, ruling.reason, moment, ruling=ruling)
+
+
+def previewed(
+    state: RunState, call: Call, preview: Preview | None, why_none: str, moment: Moment
+) -> RunState:
+    """The run with the gate of a call open, now that it is known what the call would do, or that it is not.
+
+    Args:
+        state: The run.
+        call: The call, which awaits its preview.
+        preview: What the call would do.
+        why_none: Why that could not be found out.
+        moment: Now.
+    """
+    ruling = ruling_of(state, call, moment.now)
+    missing = f"what it would do could not be found out: {why_none}" if preview is None else ""
+    return open_call_gate(
+        state,
+        call,
+        GateKind.APPROVAL,
+        ruling.reason,
+        moment,
+        ruling=ruling,
+        preview=preview,
+        changed=missing,
+    )
 
 
 def close_call(
@@ -99,6 +154,9 @@ def close_call(
 ) -> RunState:
     """The run with one call closed and its result in the transcript; after a turn's last, the next one is due."""
     closed = call.to(ledger)
+    content = content.encode(errors="replace").decode()  # half a character could not be carried
+    if call.edited:
+        content = f"[{call.edited}]\n{content}"
     result = Result(
         call=call.id,
         provider_id=call.provider_id,
@@ -106,6 +164,7 @@ def close_call(
         state=_RESULT_STATES[closed.state],
         content=content,
         attempts=call.attempts + attempts,
+        arguments=call.arguments if call.edited else None,
         dispatched=call.dispatches > 0,
     )
     state = state.append(result)
@@ -119,14 +178,51 @@ def next_turn(state: RunState) -> RunState:
     if state.calls or state.outcome:
         return state
     assert state.definition is not None
-    own, asked = state.definition.max_turns, state.request.budget.turns
-    limit = min(asked or own, own)
+    limit = turn_limit(state)
     if state.turn >= limit:
+        own = state.definition.max_turns
         larger = "a larger budget.turns" if limit < own else "a larger max_turns of the agent"
         error = f"turn limit: {limit} model calls without a final answer; start it again with {larger}"
         return state.ended(Outcome(phase="failed", error=error))
     model = ModelCall(phase="due", nudges=state.model.nudges)
-    return state.model_copy(update={"stage": "model", "turn": state.turn + 1, "model": model})
+    return give_messages(state.model_copy(update={"stage": "model", "turn": state.turn + 1, "model": model}))
+
+
+def turn_limit(state: RunState) -> int:
+    """Model calls that the run may make."""
+    assert state.definition is not None
+    own, asked = state.definition.max_turns, state.request.budget.turns
+    return min(asked or own, own)
+
+
+def has_news(state: RunState) -> bool:
+    """Whether a person has written what the agent has not seen, and there is a turn left to see it in."""
+    return bool(state.waiting_said) and state.turn < turn_limit(state)
+
+
+def give_messages(state: RunState) -> RunState:
+    """The run with what people have said in its transcript, where its next model call has not been made yet."""
+    waiting = state.waiting_said
+    if not waiting or state.stage != "model" or state.model.phase not in {"due", "backoff", "parked"}:
+        return state
+    state = state.append(
+        *(Message(text=f"[{said.by} writes while you work]\n{said.text}") for said in waiting)
+    )
+    given = {"given": state.turn}
+    said = tuple(
+        one.model_copy(update={**given, "text": bounds.clip(one.text)}) if one.given is None else one
+        for one in state.said
+    )
+    return state.model_copy(update={"said": said[-bounds.KEPT_SAID :]})
+
+
+def messages_seen(state: RunState) -> RunState:
+    """The run whose model has answered: it has seen what it was given."""
+    said = tuple(
+        one.model_copy(update={"seen": state.turn}) if one.given and not one.seen else one
+        for one in state.said
+    )
+    return state.model_copy(update={"said": said}) if said != state.said else state
 
 
 _RESULT_STATES: dict[CallState, ResultState] = {

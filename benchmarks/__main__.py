@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import history, parked_memory, recovery, turn_time, worker_cpu
+from benchmarks import history, overview, parked_memory, recovery, turn_time, worker_cpu
 from benchmarks.figure import Figure
 from benchmarks.lab import Lab, laboratory
 from runtime.connection import exit_process
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Awaitable[list[Figure]]]] = {
     "history": history.measure,
     "memory": parked_memory.measure,
     "recovery": recovery.measure,
+    "overview": overview.measure,
 }
 LATEST = Path(__file__).parent / "latest.json"
 

@@ -20,6 +20,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.common import TypedSearchAttributes
 from temporalio.converter import DataConverter, WorkflowSerializationContext, decode_typed_search_attributes
+from temporalio.service import RPCError, RPCStatusCode
 
 from console.trajectory.reading import moment
 
@@ -34,6 +35,13 @@ STATES: dict[int, str] = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: "timed out",
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW: CONTINUED,
 }
+PAGE, SMALL_PAGE = 500, 50
+"""Executions a page: fewer pages are no quicker. A memo may hold 2 MB, and a page of those would be larger than a client
+takes (128 MB, measured); then it is asked for in small ones."""
+
+UNREADABLE = "(unreadable)"
+"""In place of a memo field that cannot be decoded here."""
+
 ONCE = timedelta(seconds=3)
 """For one try; an answer takes milliseconds."""
 
@@ -98,21 +106,41 @@ async def describe(client: Client, run: str, execution: str = "", *, patient: bo
     return Description(await _execution(raw.workflow_execution_info, converter), raw, converter)
 
 
-async def listed(client: Client, query: str, page_size: int = 200) -> AsyncIterator[Execution]:
+async def listed(client: Client, query: str) -> AsyncIterator[Execution]:
     """The executions that visibility finds, newest start first."""
-    token = b""
+    async for info in found(client, query):
+        yield await execution_of(client, info)
+
+
+async def found(client: Client, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
+    """The same as the server sends them, nothing decoded."""
+    token, size = b"", PAGE
     while True:
-        page = await client.workflow_service.list_workflow_executions(
-            ListWorkflowExecutionsRequest(
-                namespace=client.namespace, query=query, page_size=page_size, next_page_token=token
-            ),
-            retry=True,
+        request = ListWorkflowExecutionsRequest(
+            namespace=client.namespace, query=query, page_size=size, next_page_token=token
         )
+        try:
+            page = await client.workflow_service.list_workflow_executions(request, retry=True)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED or size == SMALL_PAGE:
+                raise
+            size = SMALL_PAGE
+            continue
         for info in page.executions:
-            yield await _execution(info, _converter(client, info.execution.workflow_id))
+            yield info
         token = page.next_page_token
         if not token:
             return
+
+
+async def execution_of(client: Client, info: WorkflowExecutionInfo) -> Execution:
+    """An execution out of a listing, decoded."""
+    return await _execution(info, _converter(client, info.execution.workflow_id))
+
+
+async def memo_of(client: Client, info: WorkflowExecutionInfo) -> dict[str, Any]:
+    """The memo of an execution out of a listing, and nothing else of it."""
+    return await _memo(info.memo, _converter(client, info.execution.workflow_id))
 
 
 def _converter(client: Client, run: str) -> DataConverter:
@@ -138,6 +166,13 @@ async def _execution(info: WorkflowExecutionInfo, converter: DataConverter) -> E
 
 
 async def _memo(memo: Memo, converter: DataConverter) -> dict[str, Any]:
-    names = list(memo.fields)
-    values = await converter.decode([memo.fields[name] for name in names]) if names else []
-    return dict(zip(names, values, strict=True))
+    """The memo's fields, each for itself: one that nobody here can read must not hide the others, or other runs."""
+    found = {}
+    for name, payload in memo.fields.items():
+        try:
+            [found[name]] = await converter.decode([payload])
+        except (
+            Exception
+        ):  # whatever a codec or a converter raises; `inbox` names runs that wait without a card
+            found[name] = UNREADABLE
+    return found

@@ -13,6 +13,7 @@ from agents.ids import BadId
 from agents.request import BadRequest
 from console.text import plain
 from runtime.connection import CannotReachTemporal
+from runtime.rules_file import RulesError
 from runtime.server_process import EmbeddedServerError
 from runtime.settings import SettingsError
 
@@ -22,7 +23,7 @@ class Exit(IntEnum):
 
     DONE = 0
     FAILED = 1
-    """The run failed, or there is no such run, or the run refused."""
+    """The run failed, or there is no such run, or the run refused; or an audit found what nobody had seen."""
     USAGE = 2
     WAITING = 3
     """The run waits for a person, and nobody at this terminal can be asked."""
@@ -49,7 +50,16 @@ NO_ANSWER = frozenset(
 )
 """What a call to Temporal ends with while the server is away, or no worker answers in time."""
 
-EXPECTED = (Trouble, BadRequest, BadId, SettingsError, CannotReachTemporal, EmbeddedServerError, RPCError)
+EXPECTED = (
+    Trouble,
+    BadRequest,
+    BadId,
+    SettingsError,
+    RulesError,
+    CannotReachTemporal,
+    EmbeddedServerError,
+    RPCError,
+)
 
 
 def finish(command: Coroutine[None, None, Exit]) -> NoReturn:
@@ -74,7 +84,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
     match error:
         case Trouble():
             return error.code, str(error)
-        case BadRequest() | BadId() | SettingsError():
+        case BadRequest() | BadId() | SettingsError() | RulesError():
             return Exit.USAGE, str(error)
         case RPCError(status=status) if status in NO_ANSWER:
             return Exit.UNREACHABLE, f"Temporal does not answer ({error.message}). Is the server still up?"

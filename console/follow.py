@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from rich.text import Text
 from temporalio.service import RPCError
 
-from agents.gate import Card
+from agents.gate import Card, DecisionKind
 from agents.ledger import CLOSED
 from console.ask import Asker
-from console.cards import card_body, card_lines, memo_cards
+from console.cards import answered, card_body, card_lines, memo_cards
 from console.decisions import send
 from console.executions import Description, describe
 from console.exits import NO_ANSWER, Exit, Trouble, explain
 from console.keyboard import Keyboard
 from console.lines import starter_line
 from console.pending import pending_activities, pending_line
+from console.seen import whole
 from console.session import Line, Session
 from console.telling import Teller
 from console.ticker import Ticker
@@ -32,6 +33,9 @@ from console.troubles import Troubles
 
 POLL_SECONDS = 0.3
 RECONNECT_SECONDS = 1.0
+
+PARTLY = frozenset({DecisionKind.EDIT, DecisionKind.ASK, DecisionKind.DELEGATE})
+"""Decisions that may leave a person to be asked: the receipt says what follows."""
 
 
 async def follow(session: Session, run: str, execution: str, *, told: bool, ask: bool = True) -> Exit:
@@ -70,6 +74,8 @@ class Follower:
     """Events of this execution that have been read."""
     answered: set[str] = field(default_factory=set)
     """Digests of the cards that the person here has answered or left for later."""
+    asked: dict[str, int] = field(default_factory=dict)
+    """Answers that a card held when the person here asked the agent about it: they decide once there are more."""
 
     def __post_init__(self) -> None:
         self.ticker = Ticker(self.session.out)
@@ -107,12 +113,8 @@ class Follower:
         turns = max((step.turn for step in self.reading.steps if isinstance(step, ModelStep)), default=0)
         closed = [step for step in self.reading.steps if isinstance(step, CallStep) and step.state in CLOSED]
         if turns:
-            self._say(
-                Text(
-                    f"So far: turn {turns}, calls closed: {len(closed)}. `{starter_line('trajectory', self.run)}` shows them.",
-                    style="dim",
-                )
-            )
+            shows = f"`{starter_line('trajectory', self.run)}` shows them."
+            self._say(Text(f"So far: turn {turns}, calls closed: {len(closed)}. {shows}", style="dim"))
 
     async def _read(self) -> None:
         while True:
@@ -175,15 +177,16 @@ class Follower:
         if self.found is None:
             return []
         # Only those whose opening has been read, so that a card comes below what led to it.
-        read = {gate.digest for gate in self.reading.gates.values()} - self.answered
+        read = self._open() - self.answered
         cards = memo_cards(self.found.execution, self.session.connection.namespace)
-        return [card for card in cards if card.digest in read]
+        return [c for c in cards if c.digest in read and answered(c) > self.asked.get(c.digest, -1)]
 
     async def _still_open(self, card: Card) -> bool:
         await self._look()
-        if self.reading.ending is not None:
-            return False
-        return any(gate.digest == card.digest for gate in self.reading.gates.values())
+        return self.reading.ending is None and card.digest in self._open()
+
+    def _open(self) -> set[str]:
+        return {gate.digest for gate in self.reading.gates.values()}
 
     async def _decide(self, card: Card) -> bool:
         """Ask about a card; False where nobody is there to ask."""
@@ -193,13 +196,12 @@ class Follower:
             for waiting in self._cards():
                 self.session.say("", *self._body(waiting), *card_lines(self.run, waiting, connection))
             return False
-        self.session.say("", *self._body(card))
+        self.session.say("", *self._body(await whole(self.session, self.run, card)))
         self.answered.add(card.digest)
-        made = await self.asker.ask(card)
+        made = await self.asker.ask(card, self._arguments(card))
         if made is None:
             if await self._still_open(card):
-                lines = card_lines(self.run, card, connection)
-                self.session.say("Left open. These answer it, from any terminal:", *lines)
+                self.session.say("Left open. These answer it:", *card_lines(self.run, card, connection))
             return True
         try:
             sent = await send(self.session, self.run, made)
@@ -207,15 +209,19 @@ class Follower:
             self._say(Text(f"Not sent: {explain(error)[1]}", style="yellow"))
             self.answered.discard(card.digest)
             return True
-        if not sent.accepted:
-            self._say(
-                Text(f"{'Refused' if sent.accepted is False else 'Sent'}: {sent.reason}", style="yellow")
-            )
+        if not sent.accepted or made.kind in PARTLY or card.needed > 1:
+            self._say(sent.receipt)
+        if sent.accepted is False or made.kind is DecisionKind.ASK:
+            self.answered.discard(card.digest)
+            self.asked[card.digest] = -1 if sent.accepted is False else answered(card)
         return True
 
     def _body(self, card: Card) -> list[Text]:
+        return card_body(card, datetime.now(UTC), self._arguments(card))
+
+    def _arguments(self, card: Card) -> str | None:
         call = self.reading.calls.get(card.call or "")
-        return card_body(card, datetime.now(UTC), call.arguments if call else None)
+        return call.arguments if call else None
 
     def _show_prompt(self, prompt: str) -> None:
         self.prompt = prompt

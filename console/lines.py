@@ -5,8 +5,10 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from agents.gate import SHORTEST_DIGEST, Card, DecisionKind
+from console.text import compact
 from runtime.connection import Connection
 from runtime.server_process import DEFAULT_PORT, HOST, EmbeddedServerError, temporal_binary
 
@@ -27,14 +29,26 @@ def starter_line(*words: str) -> str:
 def temporal_line(card: Card, line: str, connection: Connection) -> str:
     """A card's `temporal` line for this server: the run that wrote the card does not know where its server is."""
     words = line.removeprefix("temporal workflow signal")
+    return f"{_temporal()} workflow signal{_where(connection, words)}{words}"
+
+
+def signal_line(run: str, name: str, body: dict[str, Any], connection: Connection) -> str:
+    """The `temporal` line that sends a message, for a POSIX shell; what it says is on this one line."""
+    words = shlex.join(("--workflow-id", run, "--name", name, "--input", compact(body)))
+    return f"{_temporal()} workflow signal{_where(connection)} {words}"
+
+
+def _where(connection: Connection, words: str = "") -> str:
     where = "" if connection.address in USUAL_ADDRESSES else f" --address {shlex.quote(connection.address)}"
     if connection.namespace != "default" and "--namespace" not in words:
         where += f" --namespace {shlex.quote(connection.namespace)}"
-    return f"{_temporal()} workflow signal{where}{words}"
+    return where
 
 
 _EXAMPLES = {
+    DecisionKind.EDIT: ("--set", "FIELD=VALUE"),
     DecisionKind.DENY: ("--reason", "why not"),
+    DecisionKind.DELEGATE: ("--to", "NAME"),
     DecisionKind.HAPPENED: ("--result", "what it gave back"),
     DecisionKind.GIVE_RESULT: ("--result", "the result"),
 }
@@ -46,10 +60,14 @@ def decision_line(run: str, card: Card, kind: DecisionKind) -> str:
     match kind:
         case DecisionKind.APPROVE:
             return starter_line("approve", run, card.gate, *bound)
-        case DecisionKind.DENY:
-            return starter_line("deny", run, card.gate, *bound, *_EXAMPLES[kind])
+        case DecisionKind.EDIT:
+            return starter_line("approve", run, card.gate, *bound, *_EXAMPLES[kind])
+        case DecisionKind.DENY | DecisionKind.DELEGATE:
+            return starter_line(str(kind), run, card.gate, *bound, *_EXAMPLES[kind])
         case DecisionKind.ANSWER:
             return starter_line("answer", run, card.gate, "your answer", *bound)
+        case DecisionKind.ASK:
+            return starter_line("ask", run, card.gate, "your question", *bound)
         case _:
             return starter_line("decide", run, card.gate, str(kind), *bound, *_EXAMPLES.get(kind, ()))
 

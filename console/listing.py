@@ -10,14 +10,16 @@ from rich.text import Text
 from temporalio.common import SearchAttributeKey
 
 from agents.gate import Card
-from agents.ids import DEFAULT_TENANT, TENANT
+from agents.ids import DEFAULT_TENANT
+from agents.rules import ANYONE
 from agents.search_attributes import AGENT_NAME, AGENT_RISK, AGENT_TURN
 from console.cards import memo_cards
 from console.executions import PAUSED, Execution, listed
 from console.exits import Exit, Trouble, finish
 from console.lines import starter_line
+from console.queries import CLOSED, OPEN, RUNNING, RUNS, is_of, known_tenant, quoted, tenant_parts, where
 from console.seen import phase_of
-from console.session import WORKFLOW_TYPE, AsJson, Session, open_session
+from console.session import AsJson, Session, open_session
 from console.status import PHASES
 from console.table import table_lines
 from console.text import ago, one_line
@@ -34,10 +36,6 @@ CLOSED_STATUS = {
     "timed out": "TimedOut",
 }
 """Phases of runs that have ended, and how a query asks for them."""
-OPEN, CLOSED = (
-    "ExecutionStatus IN ('Running', 'Paused')",
-    "ExecutionStatus NOT IN ('Running', 'Paused', 'ContinuedAsNew')",
-)
 
 
 class ListedRun(BaseModel):
@@ -86,20 +84,10 @@ def list_runs(
 
 
 def _queries(tenant: str | None, phase: str | None, agent: str | None) -> list[str]:
-    shared = [f"WorkflowType = '{WORKFLOW_TYPE}'"]
-    if tenant is not None:
-        if not TENANT.fullmatch(tenant):
-            raise Trouble(f"--tenant {tenant!r}: use 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
-        # By the id, which a run has before any worker has written its attributes.
-        if tenant != DEFAULT_TENANT:
-            shared.append(f"WorkflowId STARTS_WITH '{tenant}/'")
+    shared = [RUNS, *tenant_parts(known_tenant(tenant))]
     if agent is not None:
-        shared.append(f"AgentName = '{_quoted(agent)}'")
-    return [" AND ".join([*shared, *part]) for part in _phase_parts(phase)]
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+        shared.append(f"AgentName = {quoted(agent)}")
+    return [where(*shared, *part) for part in _phase_parts(phase)]
 
 
 def _phase_parts(phase: str | None) -> list[list[str]]:
@@ -107,13 +95,13 @@ def _phase_parts(phase: str | None) -> list[list[str]]:
         case None:
             return [[OPEN], [CLOSED]]
         case "queued":
-            return [["ExecutionStatus = 'Running'", "(AgentPhase IS NULL OR AgentPhase = 'queued')"]]
+            return [[RUNNING, "(AgentPhase IS NULL OR AgentPhase = 'queued')"]]
         case "paused":
-            return [["ExecutionStatus = 'Paused'"]]
+            return [["ExecutionStatus = 'Paused'"], [RUNNING, "AgentPhase = 'paused'"]]
         case _ if phase in CLOSED_STATUS:
             return [[f"ExecutionStatus = '{CLOSED_STATUS[phase]}'"]]
         case _ if phase in OPEN_PHASES:
-            return [["ExecutionStatus = 'Running'", f"AgentPhase = '{phase}'"]]
+            return [[RUNNING, f"AgentPhase = '{phase}'"]]
         case _:
             known = ", ".join([*OPEN_PHASES, *CLOSED_STATUS])
             raise Trouble(f"--phase {phase!r}: there is {known}", Exit.USAGE)
@@ -126,7 +114,7 @@ async def _found(
     for query in queries:
         some: list[Execution] = []
         async for execution in listed(session.client, query):
-            if tenant == DEFAULT_TENANT and "/" in execution.run:
+            if not is_of(tenant, execution.run):
                 continue
             if len(found) + len(some) == limit:
                 return found + _rows(session, some), True
@@ -187,4 +175,5 @@ def _waits_for(run: ListedRun) -> str:
         return ""
     first = run.waiting[0]
     more = f" and {len(run.waiting) - 1} more" if len(run.waiting) > 1 else ""
-    return f"{first.gate} {first.kind}: {one_line(first.summary, 60)}{more}"
+    who = "" if first.asks == (ANYONE,) else f" by {one_line(', '.join(first.asks), 60)}"
+    return f"{first.gate} {first.kind}{who}: {one_line(first.summary, 60)}{more}"

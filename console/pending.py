@@ -114,9 +114,18 @@ def pending_line(activity: Pending, now: datetime) -> Text:
 
 
 def _name(activity: Pending) -> str:
+    what, _, number = activity.id.partition(".model")
     match activity.type:
+        case "agent.model" if ".aside." in activity.id:
+            return f"model  a question at {activity.id.partition('.aside.')[0]}"
         case "agent.model":
-            return f"model  turn {activity.id.removesuffix('.model').removeprefix('t')}"
+            return f"model  turn {what.removeprefix('t')}" + (", asked anew" if number else "")
+        case "agent.preview":
+            return f"what {activity.id.rpartition('.')[0]} would do"
+        case "agent.notify":
+            return f"the webhook, of {activity.id.partition('.notice.')[0]}"
+        case "agent.cancel":
+            return "the run's cancellation"
         case "agent.resolve":
             return "the agent's definition"
         case "agent.carry":

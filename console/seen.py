@@ -1,7 +1,7 @@
 """A run as seen from outside: by the query `status`, or, while no worker answers, from its event history."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel
@@ -9,21 +9,22 @@ from temporalio.client import WorkflowQueryFailedError
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
-from agents.bounds import KEPT_CALLS
+from agents.bounds import KEPT_CALLS, clip
 from agents.effect import EffectClass
 from agents.gate import Card
 from agents.ledger import CallState, safe_to_retry
 from agents.search_attributes import AGENT_PHASE
 from agents.state import Rejected
 from agents.status import Phase, UsageLine
+from agents.steering import Given, Paused, Said
 from console.cards import memo_cards
 from console.executions import FORCED, PAUSED, RUNNING, Description, Execution
 from console.exits import NO_ANSWER
 from console.session import Session
 from console.trajectory.chain import chain_of, events_of
-from console.trajectory.derive import take, trajectory_of
+from console.trajectory.derive import gap_text, read_chain, take, totals
 from console.trajectory.reading import Reading
-from console.trajectory.steps import CallStep, DecisionStep, Ending, GateStep, Step, WaitStep
+from console.trajectory.steps import CallStep, DecisionStep, Ending, SteerStep, Step, WaitStep
 
 QUERY_SECONDS = 4.0
 """Patience with the workers: one that has died costs the sticky timeout of a second and a replay elsewhere."""
@@ -63,6 +64,10 @@ class Seen(BaseModel):
     waiting: tuple[Card, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     rejected_total: int | None = None
+    said: tuple[Said, ...] = ()
+    paused: Paused | None = None
+    grants: tuple[Given, ...] = ()
+    rules: str | None = None
     usage: UsageLine | None = None
     model: str | None = None
     answer: str | None = None
@@ -96,6 +101,19 @@ async def see(session: Session, run: str, *, patient: bool = True) -> tuple[Seen
     return Seen.model_validate(answer), answer
 
 
+async def whole(session: Session, run: str, card: Card) -> Card:
+    """A card with what the run's memo had no room for, as far as a worker answers."""
+    if not card.shortened:
+        return card
+    try:
+        seen, _ = await see(session, run, patient=False)
+    except RPCError as error:
+        if error.status not in NO_ANSWER:
+            raise
+        return card
+    return next((each for each in seen.waiting if each.digest == card.digest), card)
+
+
 async def _queried(session: Session, found: Execution) -> dict[str, Any] | None:
     try:
         answer: dict[str, Any] = await session.handle(found.run, found.id).query(
@@ -112,30 +130,64 @@ async def _queried(session: Session, found: Execution) -> dict[str, Any] | None:
 
 async def _without_worker(session: Session, found: Description) -> Seen:
     execution = found.execution
-    run = trajectory_of(await chain_of(session.client, execution.run))
-    calls = [step for step in run.steps if isinstance(step, CallStep)]
+    chain = await chain_of(session.client, execution.run)
+    reading = read_chain(chain)
+    run, sums = reading.header, totals(reading.steps)
     cards = memo_cards(execution, session.connection.namespace)
-    undecided = {step.digest for step in run.steps if isinstance(step, GateStep) and step.closed is None}
-    waits = [step.until for step in run.steps if isinstance(step, WaitStep) and step.state == "waiting"]
+    undecided = {gate.digest for gate in reading.gates.values()}
+    gaps = [gap_text(part) for part in chain if part.events is None]
+    rejected = list(_rejected(reading.steps))
     return Seen(
         run=execution.run,
         agent=run.agent,
         tenant=run.tenant,
         dial=run.dial,
         phase=phase_of(execution),
-        backoff=max(waits, default=None) if execution.open else None,
-        turn=run.totals.turns,
-        calls=tuple(_call(step) for step in calls[-KEPT_CALLS:]),
-        counts=run.totals.calls,
+        backoff=_backoff(reading) if execution.open else None,
+        turn=sums.turns,
+        calls=tuple(_call(step) for step in _calls(reading)[-KEPT_CALLS:]),
+        counts=sums.calls,
         waiting=tuple(card for card in cards if card.digest in undecided),
-        rejected=tuple(_rejected(run.steps)),
-        rejected_total=len(_rejected(run.steps)),
-        usage=UsageLine(cost=None, **run.totals.model_dump(exclude={"turns", "calls"})),
+        rejected=tuple(rejected),
+        rejected_total=len(rejected),
+        **_steered(reading),
+        rules=reading.rules.version if reading.rules else None,
+        usage=UsageLine(cost=None, **sums.model_dump(exclude={"turns", "calls"})),
         model=run.model,
-        answer=run.ending.answer if run.ending else None,
-        error=run.ending.error if run.ending else None,
-        partial="; ".join([WHILE_PAUSED if execution.state == PAUSED else NO_WORKER, *run.gaps]),
+        answer=reading.ending.answer if reading.ending else None,
+        error=reading.ending.error if reading.ending else None,
+        partial="; ".join([WHILE_PAUSED if execution.state == PAUSED else NO_WORKER, *gaps]),
     )
+
+
+def _calls(reading: Reading) -> list[CallStep]:
+    return [step for step in reading.steps if isinstance(step, CallStep)]
+
+
+def _backoff(reading: Reading) -> datetime | None:
+    waits = [
+        step.until
+        for step in reading.steps
+        if isinstance(step, WaitStep) and step.state == "waiting" and step.gate is None
+    ]
+    return max(waits, default=None)
+
+
+def _steered(reading: Reading) -> dict[str, Any]:
+    """What people said and whether it was seen, who has paused the run, and approvals for the rest of it."""
+    if (state := reading.state) is None:
+        return {}
+    steps = [step for step in reading.steps if isinstance(step, SteerStep) and step.seen]
+    grants = [
+        Given(tool=held.tool, when=held.when and str(held.when), left=held.left, until=held.until, by=held.by)
+        for held in state.grants
+    ]
+    return {"said": [_said(said, steps) for said in state.said], "paused": state.paused, "grants": grants}
+
+
+def _said(said: Said, seen: Iterable[SteerStep]) -> Said:
+    step = next((step for step in seen if (step.by, step.said) == (said.by, said.text)), None)
+    return said.model_copy(update={"seen": step.seen, "text": clip(said.text)}) if step else said
 
 
 def _call(step: CallStep) -> SeenCall:
@@ -157,9 +209,15 @@ def _call(step: CallStep) -> SeenCall:
 
 def _rejected(steps: Iterable[Step]) -> list[Rejected]:
     return [
-        Rejected(at=step.at, message=step.name, gate=step.gate, by=step.by, reason=step.reason)
+        Rejected(
+            at=step.at,
+            message=step.name,
+            gate=step.gate if isinstance(step, DecisionStep) else None,
+            by=step.by,
+            reason=step.reason,
+        )
         for step in steps
-        if isinstance(step, DecisionStep) and step.accepted is False
+        if isinstance(step, DecisionStep | SteerStep) and step.accepted is False
     ]
 
 

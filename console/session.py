@@ -78,6 +78,13 @@ class Session:
         """Print the command's JSON document."""
         sys.stdout.write(document(value) + "\n")
 
+    def line(self, run: str, line: str) -> None:
+        """Print a line to paste and nothing else; with `--json`, in a document."""
+        if self.as_json:
+            self.document({"run": run, "line": line})
+        else:
+            self.say(line)
+
     def handle(self, run: str, execution: str | None = None) -> WorkflowHandle[Any, Any]:
         """The run's handle; its latest execution where none is named."""
         return self.client.get_workflow_handle(run, run_id=execution)
@@ -100,6 +107,17 @@ class Session:
             ) from error
         if found.execution.type != WORKFLOW_TYPE:
             raise Trouble(f"{run!r} in {where} is a workflow of type {found.execution.type!r}, not a run.")
+        return found
+
+    async def describe_open(self, run: str) -> Description:
+        """The same, of a run that can still be told something.
+
+        Raises:
+            Trouble: There is no such run here, or it has ended.
+        """
+        found = await self.describe(run)
+        if not found.execution.open:
+            raise Trouble(f"The run {run} has ended ({found.execution.state}): it takes no more messages.")
         return found
 
     def web_link(self, run: str) -> str | None:

@@ -5,14 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
+from agents.status import ENDED
 from console.cards import card_body, card_lines
+from console.executions import FORCED
 from console.exits import Exit
+from console.lines import starter_line
 from console.seen import Seen, SeenCall, see
 from console.session import AsJson, Line, Run, Session, Tenant, about_run
 from console.table import table_lines
-from console.text import clock, duration, lines, one_line
+from console.text import ago, clock, duration, lines, one_line
 from console.trajectory.chain import arguments_of
-from console.trajectory.view import MARKS
+from console.trajectory.marks import MARKS
 
 PHASES = {
     "done": "green",
@@ -24,8 +27,10 @@ PHASES = {
     "parked": "bold red",
     "paused": "yellow",
 }
-REJECTED = 5
-"""Refused messages shown; the JSON has up to fifty."""
+OVER = ENDED | FORCED
+"""Phases of a run that has ended."""
+REJECTED, SAID = 5, 5
+"""Messages shown of those that were refused, and of those to the agent; the JSON has up to fifty."""
 
 
 def status(run: Run, *, tenant: Tenant = None, as_json: AsJson = False) -> None:
@@ -53,11 +58,13 @@ def status(run: Run, *, tenant: Tenant = None, as_json: AsJson = False) -> None:
 
 def seen_parts(seen: Seen, now: datetime, width: int, *, most_calls: int | None = None) -> list[Line]:
     """A run without its cards and answer."""
-    parts: list[Line] = [_head(seen, now), *_about(seen)]
+    parts: list[Line] = [_head(seen, now), *_about(seen), *_paused(seen, now), *_grants(seen, now)]
     if seen.partial:
         parts.append(Text(f"  {seen.partial}", style="yellow"))
     if seen.calls:
         parts += ["", *calls_lines(seen.calls[-most_calls:] if most_calls else seen.calls, width)]
+    if seen.said:
+        parts += ["", *_said(seen)]
     if seen.rejected:
         parts += ["", *_rejected(seen)]
     if seen.error:
@@ -91,6 +98,36 @@ def _about(seen: Seen) -> Iterable[Text]:
         )
     if seen.counts:
         yield Text("  calls: " + ", ".join(f"{number} {state}" for state, number in seen.counts.items()))
+
+
+def _paused(seen: Seen, now: datetime) -> Iterable[Text]:
+    if (paused := seen.paused) is not None and seen.phase not in OVER:
+        why = f": {one_line(paused.reason, 300)}" if paused.reason else ""
+        yield Text(f"  paused by {one_line(paused.by, 60)}, {ago(paused.at, now)}{why}", style="bold yellow")
+        yield Text(f"  `{starter_line('resume', seen.run)}` lets it go on")
+
+
+def _grants(seen: Seen, now: datetime) -> Iterable[Text]:
+    for given in seen.grants:
+        if given.left and given.until > now and seen.phase not in OVER:
+            when = f" where {one_line(given.when, 160)}" if given.when else ""
+            left = duration((given.until - now) / timedelta(seconds=1))
+            yield Text(
+                f"  unasked by approval of {one_line(given.by, 60)}: {given.left} more of "
+                f"{one_line(given.tool, 60)}{when}, for {left}"
+            )
+
+
+def _said(seen: Seen) -> Iterable[Text]:
+    yield Text("Said to the agent", style="bold")
+    for said in seen.said[-SAID:]:
+        if said.seen is not None:
+            when, style = f"seen at turn {said.seen}", "green"
+        else:
+            when, style = ("not seen: the run had ended" if seen.phase in OVER else "not seen yet"), "yellow"
+        yield Text.assemble(
+            f"  {clock(said.at)}  {one_line(said.by, 60)}: {one_line(said.text, 200)}  ", (when, style)
+        )
 
 
 def calls_lines(calls: Sequence[SeenCall], width: int) -> list[Text]:

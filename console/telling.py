@@ -6,7 +6,17 @@ from datetime import datetime
 from rich.text import Text
 
 from console.text import clock, lines
-from console.trajectory.steps import CallStep, DecisionStep, GateStep, ModelStep, NoteStep, Step, WaitStep
+from console.trajectory.steps import (
+    CallStep,
+    DecisionStep,
+    ErrandStep,
+    GateStep,
+    ModelStep,
+    NoteStep,
+    SteerStep,
+    Step,
+    WaitStep,
+)
 from console.trajectory.view import TEXT_LINES, headline
 
 SILENT = frozenset({"planned", "waiting"})
@@ -31,7 +41,7 @@ class Teller:
         """The lines for steps that an event has changed at that moment."""
         found: list[Text] = []
         for step in steps:
-            news = self._news(step)
+            news = self._news(step, at)
             if news is None or (id(step), news) in self._told:
                 continue
             self._told.add((id(step), news))
@@ -41,7 +51,7 @@ class Teller:
                 found += [Text(f"{'':12}{line}", style="italic") for line in lines(step.text, TEXT_LINES)]
         return found
 
-    def _news(self, step: Step) -> str | None:
+    def _news(self, step: Step, at: datetime) -> str | None:
         """What is to be said of a step now; None for nothing."""
         match step:
             case ModelStep(state="in flight"):
@@ -54,12 +64,23 @@ class Teller:
                 known = step.state == "denied" and step.id in self._gated
                 return None if step.state in SILENT or known else step.state
             case DecisionStep():
-                return None if step.door == "update" and step.accepted is None else "decided"
+                return None if step.door == "update" and step.accepted is None else f"taken {step.accepted}"
+            case SteerStep():
+                untold = step.door == "update" and step.accepted is None
+                return None if untold else f"taken {step.accepted}, seen {step.seen}"
+            case ErrandStep():
+                return None if step.state in {"in flight", "done"} else step.state
             case WaitStep():
                 return "begun" if step.state == "waiting" else None
             case NoteStep():
                 # Nothing that a person can see changes when a run continues as new.
                 return None if step.what == "continued" else "noted"
+            case SteerStep():
+                return None if step.accepted is None else "steered"
+            case ErrandStep():
+                return step.state if step.what == "notice" and step.state != "in flight" else None
             case GateStep():
                 self._gated.add(step.call or "")
-                return None
+                # Before its deadline, what seems to be nobody's doing is a decision that has yet to be read.
+                late = step.how == "nobody" and step.deadline is not None and step.deadline <= at
+                return "late" if late else None

@@ -5,9 +5,13 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff"
+    "\U000e0000-\U000e007f]"
+)
 """Control characters but tab and newline, what turns the direction of writing (so that a line reads otherwise
-than it is), and halves of characters that no terminal can be sent."""
+than it is), what has no width (so that two names look the same), and halves of characters that no terminal can be
+sent."""
 
 LEFT_OUT = "… {} more lines; `trajectory --full` shows them"
 
@@ -20,7 +24,8 @@ def plain(text: str) -> str:
 def one_line(text: str, limit: int) -> str:
     """The text on one line, safe to show, cut to `limit` characters."""
     line = " ".join(plain(text[: limit * 4]).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    whole = len(line) <= limit and not text[limit * 4 :].strip()
+    return line if whole else line[: limit - 1] + "…"
 
 
 def lines(text: str, limit: int | None, width: int = 400) -> list[str]:
@@ -34,9 +39,17 @@ def lines(text: str, limit: int | None, width: int = 400) -> list[str]:
 
 def document(value: Any) -> str:
     """One JSON document; characters that could steer a terminal are escaped, which reads back as the same text."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    # All of these are in the first plane, and inside JSON they can only be within a string.
-    return UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return _escaped(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def compact(value: Any) -> str:
+    """JSON on one line, escaped in the same way."""
+    return _escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _escaped(text: str) -> str:
+    # Inside JSON they can only be within a string.
+    return UNSAFE.sub(lambda found: json.dumps(found.group()).strip('"'), text)
 
 
 def duration(seconds: float) -> str:
@@ -56,6 +69,11 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def many(number: int, one: str) -> str:
+    """A number of things: `1 gate`, `2 gates`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -9,20 +9,18 @@ from rich.live import Live
 from rich.text import Text
 from temporalio.service import RPCError
 
-from agents.status import ENDED
 from console.cards import card_body, card_lines
-from console.executions import FORCED
 from console.exits import NO_ANSWER, Exit
 from console.follow import follow
 from console.pending import pending_activities, pending_line
 from console.seen import Seen, see
 from console.session import AsJson, Line, Run, Session, Tenant, about_run
-from console.status import seen_parts
+from console.status import OVER, seen_parts
 from console.text import clock, lines
 from console.trajectory.chain import arguments_of
 
 POLL_SECONDS = 0.5
-HEAD_LINES, CARD_LINES = 12, 16
+HEAD_LINES, CARD_LINES = 12, 22
 """Of the screen: for all but calls and cards, and for a card with few arguments."""
 
 
@@ -46,20 +44,22 @@ def watch(run: Run, *, tenant: Tenant = None, as_json: AsJson = False) -> None:
 
 async def _live(session: Session, run: str) -> Exit:
     arguments: dict[str, str] = {}
+    known: set[str] = set()
     shown: list[Line] = []
     with Live(console=session.out, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             try:
                 seen, _ = await see(session, run, patient=False)
-                if any(card.gate not in arguments for card in seen.waiting):
-                    arguments = await arguments_of(session.client, run, seen.waiting)
+                # By digest: a call whose arguments a person has changed asks again at the same gate.
+                if not (waiting := {card.digest for card in seen.waiting}) <= known:
+                    arguments, known = await arguments_of(session.client, run, seen.waiting), waiting
                 shown, away = await _view(session, seen, arguments), ""
             except RPCError as error:
                 if error.status not in NO_ANSWER:
                     raise
                 away = f"Temporal at {session.connection.address} does not answer; waiting for it."
             live.update(Group(*map(session.folded, shown), Text(away, style="yellow")), refresh=True)
-            if not away and seen.phase in ENDED | FORCED:
+            if not away and seen.phase in OVER:
                 break
             await asyncio.sleep(POLL_SECONDS)
     session.say(*lines(seen.answer or "", None))
@@ -79,6 +79,6 @@ async def _view(session: Session, seen: Seen, arguments: Mapping[str, str]) -> l
     for card in seen.waiting:
         body = card_body(card, now, arguments.get(card.gate), room)
         parts += ["", *body, *card_lines(seen.run, card, session.connection)]
-    if seen.phase in ENDED | FORCED:
+    if seen.phase in OVER:
         return parts
     return [*parts, "", Text(f"as of {clock(now)}; Ctrl-C stops watching, the run goes on", style="dim")]

@@ -3,17 +3,26 @@
 Temporal's own variables are read by `temporalio.envconfig` (see `runtime.connection`), OpenTelemetry's by its SDK.
 """
 
-import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from dotenv import load_dotenv
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+)
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.host_list import host_list
 
 # The small model of OpenAI's current family: a first try costs a fraction of a cent, and both APIs serve it.
 DEFAULT_MODEL = "gpt-6-luna"
@@ -21,11 +30,14 @@ DEFAULT_MODEL = "gpt-6-luna"
 KEYLESS_SERVER_KEY = "none"
 # A shorter value may be an ordinary word, and blotting it out everywhere would make the logs unreadable.
 MIN_SECRET_LENGTH = 6
+# Slack's own webhooks: they check no signature, and their URL is the secret.
+SLACK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+MIN_SIGNING_LENGTH = 16
 SECRET_NAME = re.compile(
-    r"(^|_)(authorization|api_?key|key|token|secret|password|passwd|credentials?|headers|key_data)$",
+    # Who knows a webhook's URL can post to it: it is a secret as a key is.
+    r"(^|_)(authorization|api_?key|key|token|secret|password|passwd|credentials?|headers|key_data|notify_url)$",
     re.IGNORECASE,
 )
-HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*")
 URL_USER = re.compile(r"//[^/\s]*@")
 
 
@@ -52,6 +64,29 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _webhook_url(url: SecretStr) -> SecretStr:
+    """In the one form in which the HTTP client would write it too, so that logs know it when they see it."""
+    try:
+        return SecretStr(str(HttpUrl(url.get_secret_value())))
+    except ValueError:
+        raise ValueError("it is no URL with http:// or https://") from None  # the error quotes it
+
+
+def _webhook_secret(secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    url: SecretStr | None = info.data.get("agent_notify_url")
+    if secret is None and url is not None and HttpUrl(url.get_secret_value()).host not in SLACK_HOSTS:
+        raise ValueError("AGENT_NOTIFY_URL is not Slack's, so its receiver must be able to tell who posts")
+    if secret is not None and len(secret.get_secret_value()) < MIN_SIGNING_LENGTH:
+        raise ValueError(f"it has fewer than {MIN_SIGNING_LENGTH} characters")
+    return secret
+
+
+def _key_file(path: Path) -> Path:
+    if "PRIVATE KEY" in str(path):
+        raise ValueError("it holds the key itself")
+    return path.expanduser()
+
+
 def _strip(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
@@ -62,36 +97,6 @@ def _strip_to_none(value: object) -> object:
 
 def _upper(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
-
-
-def _host_list(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return frozenset(_host_entry(entry.strip()) for entry in value.split(",") if entry.strip())
-
-
-def _host_entry(entry: str) -> str:
-    """`host` or `host:port` in the form in which it is compared: lower case, IPv6 in brackets, no final dot."""
-    host, colon, port = entry, "", ""
-    if not _is_ipv6(entry):
-        host, colon, port = entry.rpartition(":") if re.search(r":\d+$", entry) else (entry, "", "")
-    if port and not 0 < int(port) < 65536:
-        raise ValueError(f"{entry!r} has no such port")
-    host = host.lower().removesuffix(".")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if _is_ipv6(bare):
-        host = f"[{ipaddress.IPv6Address(bare)}]"
-    elif not HOST.fullmatch(host):
-        raise ValueError(f"{entry!r} is not one")
-    return f"{host}{colon}{int(port) if port else ''}"
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 Folder = Annotated[Path, AfterValidator(_absolute_folder)]
@@ -129,10 +134,29 @@ class Settings(BaseSettings):
         validate_default=True,
         description="the folder that file tools are confined to",
     )
-    agent_http_allow: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_list)] = Field(
+    agent_rules: Annotated[Path, AfterValidator(Path.expanduser)] | None = Field(
+        default=None, description="the path of a rules file, as rules.yaml"
+    )
+    agent_http_allow: Annotated[frozenset[str], NoDecode, BeforeValidator(host_list)] = Field(
         default=frozenset(),
         description="hosts or host:port that HTTP tools may reach besides public addresses, separated by commas, "
         "without scheme, path or wildcard, as localhost:8080,files.internal",
+    )
+    agent_notify_url: Annotated[
+        SecretStr | None,
+        BeforeValidator(_strip_to_none),
+        AfterValidator(lambda url: url and _webhook_url(url)),
+    ] = Field(default=None, description="the URL of a webhook that is told of gates, http(s)")
+    agent_notify_secret: Annotated[
+        SecretStr | None, BeforeValidator(_strip_to_none), AfterValidator(_webhook_secret)
+    ] = Field(
+        default=None,
+        validate_default=True,
+        description="a secret shared with the webhook's receiver, which signs what is posted, as `openssl rand -hex 32` "
+        "makes one; Slack's own webhooks need none",
+    )
+    agent_signing_key: Annotated[Path, AfterValidator(_key_file)] | None = Field(
+        default=None, description="the path of the private key that signs your decisions"
     )
     agent_home: Folder = Field(
         default=Path(".temporal"),
@@ -187,9 +211,15 @@ def _complaint(detail: ErrorDetails) -> str:
     field = str(detail["loc"][0])
     variable, expected = field.upper(), Settings.model_fields[field].description
     reason = str(detail.get("ctx", {}).get("error", ""))
-    shown = "a secret that is not shown" if SECRET_NAME.search(field) else repr(os.environ.get(variable))
-    complaint = f"{variable} is {shown}{f' ({reason})' if reason else ''}. It must be {expected}."
+    complaint = f"{variable} is {_shown(variable)}{f' ({reason})' if reason else ''}. It must be {expected}."
     return URL_USER.sub("//***@", complaint)
+
+
+def _shown(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        return "not set"
+    return "a secret that is not shown" if SECRET_NAME.search(variable) else repr(value)
 
 
 def secret_values(settings: Settings) -> frozenset[str]:

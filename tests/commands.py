@@ -66,10 +66,10 @@ class Terminal:
             self._raw += os.read(self._master, 65536).decode(errors="replace")
         return STYLE.sub("", self._raw)
 
-    async def until(self, words: str) -> str:
-        """Wait until this is printed; all that has been so far."""
+    async def until(self, words: str, times: int = 1) -> str:
+        """Wait until this is printed, or printed so many times; all that has been so far."""
         deadline = monotonic() + SOON
-        while words not in self.text:
+        while self.text.count(words) < times:
             assert monotonic() < deadline, f"no {words!r} within {SOON} s:\n{self.text}"
             await asyncio.sleep(0.02)
         return self.text

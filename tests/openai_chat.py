@@ -13,6 +13,7 @@ from tests.openai_wire import (
     check_format,
     check_function,
     check_name,
+    check_tool_choice,
     check_top_level,
     not_one_of,
     required,
@@ -46,6 +47,7 @@ def tool_output(message: Json) -> Any:
 
 def check_body(body: Json) -> None:
     check_top_level(body, CompletionCreateParamsNonStreaming.__annotations__)
+    check_tool_choice(body)
     for index, tool in enumerate(body.get("tools") or []):
         if tool.get("type") == "function":
             function = required(tool, "function", f"tools[{index}].function", dict)

@@ -15,6 +15,7 @@ from tests.openai_wire import (
     check_format,
     check_function,
     check_name,
+    check_tool_choice,
     check_top_level,
     not_one_of,
     required,
@@ -57,6 +58,7 @@ def tool_output(item: Json) -> Any:
 
 def check_body(body: Json) -> None:
     check_top_level(body, ResponseCreateParamsNonStreaming.__annotations__)
+    check_tool_choice(body)
     for index, tool in enumerate(body.get("tools") or []):
         if tool.get("type") == "function":
             check_function(tool, f"tools[{index}]")

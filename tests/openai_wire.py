@@ -145,6 +145,14 @@ def check_top_level(body: Json, known: Collection[str]) -> None:
             raise Refused(f"This fake does not support '{name}'.", name, "unsupported_parameter")
 
 
+def check_tool_choice(body: Json) -> None:
+    if "tool_choice" in body and not body.get("tools"):
+        raise Refused(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+            "tool_choice",
+        )
+
+
 def check_name(name: str, param: str) -> None:
     if not TOOL_NAME.fullmatch(name):
         wanted = "a string that matches the pattern '^[a-zA-Z0-9_-]+$', at most 64 long"

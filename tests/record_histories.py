@@ -24,6 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.tools import ToolFailed, tool
 from agents.agent import Agent
 from agents.effect import READ, Effect
+from agents.rules import RuleSet
 from runtime.connection import exit_process
 from runtime.search_attributes import ensure_search_attributes
 from tests.chains import executions
@@ -71,13 +72,50 @@ async def ask(question: str) -> str:
     raise NotImplementedError
 
 
+BOARD = ["empty"]
+
+
+def board(text: str) -> str:
+    """What hangs there now."""
+    return f"{BOARD[-1]} -> {text}"
+
+
+@tool(Effect(writes=True, reversible=False), preview=board)
+async def pin(text: str) -> str:
+    """Pin something to the board."""
+    BOARD.append(text)
+    return f"pinned {text}"
+
+
 TOOLS = (look, put, pay, ask)
 AGENT = Agent(name="recorded", instructions="Work.", tools=tuple(t.spec.name for t in TOOLS))
+RULES = {
+    "people": {"ann": {"roles": ["manager"]}, "bob": {"roles": ["manager"]}, "cy": {}},
+    "rules": [
+        {"name": "two", "tools": ["pay"], "terms": {"approvers": ["manager"], "needed": 2}},
+        {
+            "name": "soon",
+            "tools": ["put"],
+            "when": {"field": "what", "is": "=", "value": "soon"},
+            "terms": {
+                "approvers": ["manager"],
+                "deadline": "2s",
+                "escalate": [{"after": "1s", "to": ["cy"]}],
+            },
+        },
+    ],
+}
+RULED = Agent(
+    name="ruled",
+    instructions="Work.",
+    tools=(*AGENT.tools, "pin"),
+    rules=RuleSet.model_validate(RULES),
+)
 
 
-async def begun(house: House, *steps: Any, **request: Any) -> Run:
+async def begun(house: House, *steps: Any, agent: Agent = AGENT, **request: Any) -> Run:
     house.fake.script(steps)
-    return await house.start(agent=AGENT.name, id=house.queue, **request)
+    return await house.start(agent=agent.name, id=house.queue, **request)
 
 
 async def ended(run: Run) -> Run:
@@ -208,6 +246,80 @@ async def reset(house: House) -> Run:
     return house.client.get_workflow_handle(run.id, first_execution_run_id=answered.run_id)
 
 
+@scenario
+async def edited_and_granted(house: House) -> Run:
+    puts = [calls(("put", {"what": what})) for what in "abc"]
+    run = await begun(house, *puts, says("done"), agent=RULED, dial="propose")
+    await until(run, lambda s: s.waiting)
+    await decide(run, "t1.c1", "edit", arguments={"how": "so"})
+    await decide(run, "t1.c1", "edit", arguments={"what": "z"})
+    await until(run, lambda s: s.waiting and s.waiting[0].gate == "t2.c1")
+    await decide(run, "t2.c1", "approve", grant={"calls": 1, "lasts": "1d"})
+    return await ended(run)
+
+
+@scenario
+async def two_people(house: House) -> Run:
+    run = await begun(house, calls(("pay", {"amount": 5})), says("paid"), agent=RULED)
+    await until(run, lambda s: s.waiting)
+    await decide(run, "t1.c1", "approve", by="cy")
+    await decide(run, "t1.c1", "delegate", by="bob", to="cy")
+    await decide(run, "t1.c1", "approve", by="cy")
+    await decide(run, "t1.c1", "approve", by="ann")
+    await until(run, lambda s: s.waiting and s.waiting[0].kind == "unknown outcome")
+    await decide(run, "t1.c1", "happened", result="receipt 7")
+    return await ended(run)
+
+
+@scenario
+async def asked_for_more(house: House) -> Run:
+    run = await begun(
+        house, calls(("put", {"what": "a"})), says("because"), says("done"), agent=RULED, dial="propose"
+    )
+    await until(run, lambda s: s.waiting)
+    await decide(run, "t1.c1", "ask", text="why?")
+    await until(run, lambda s: s.waiting[0].thread[0].answer)
+    await decide(run, "t1.c1", "approve")
+    return await ended(run)
+
+
+@scenario
+async def changed_since_it_was_approved(house: House) -> Run:
+    run = await begun(house, calls(("pin", {"text": "a"})), says("done"), agent=RULED)
+    first = (await until(run, lambda s: s.waiting)).waiting[0]
+    BOARD.append("other")
+    await decide(run, "t1.c1", "approve")
+    await until(run, lambda s: s.waiting and s.waiting[0].digest != first.digest)
+    await decide(run, "t1.c1", "edit", arguments={"text": "b"})
+    await decide(run, "t1.c1", "approve")
+    return await ended(run)
+
+
+@scenario
+async def nobody_answered(house: House) -> Run:
+    run = await begun(house, calls(("put", {"what": "soon"})), says("then not"), agent=RULED)
+    return await ended(run)
+
+
+@scenario
+async def steered(house: House) -> Run:
+    run = await begun(house, holds(says("never")), calls(("put", {"what": "a"})), says("done"), agent=RULED)
+    await house.fake.wait_held()
+    await run.execute_update("say", {"by": "ann", "text": "not so", "policy": "interrupt"})
+    await run.execute_update("pause", {"by": "ann"})
+    await run.execute_update("say", {"by": "bob", "text": "and this"})
+    await run.execute_update("resume", {"by": "bob"})
+    return await ended(run)
+
+
+@scenario
+async def cancelled_by_a_message(house: House) -> Run:
+    run = await begun(house, calls(("ask", {"question": "Which?"})), agent=RULED)
+    await until(run, lambda s: s.waiting)
+    await run.signal("cancel", {"by": "ann", "reason": "enough"})
+    return await ended(run)
+
+
 async def main(folder: Path) -> None:
     """Record every scenario into `folder`."""
     logging.disable(logging.ERROR)
@@ -235,7 +347,7 @@ async def _recorded(environment: WorkflowEnvironment, name: str, play: Scenario)
     with FakeOpenAI() as fake, tempfile.TemporaryDirectory() as folder:
         house = House(environment.client, fake, Path(folder))
         house.queue = name
-        async with house.worker(*TOOLS, agents=(AGENT,)):
+        async with house.worker(*TOOLS, pin, agents=(AGENT, RULED)):
             async with asyncio.timeout(SOON):
                 run = await play(house)
             chain = await executions(environment.client, run)

@@ -375,7 +375,7 @@ async def test_the_general_form_decides_at_any_gate(house: House) -> None:
         await run.result()
 
     assert [ended.code for ended in (wrong, missing, retried)] == [1, 2, 0]
-    assert "it takes retry, end" in wrong.out
+    assert "it takes retry, delegate, end" in wrong.out
     assert "starter.py decide" in wrong.out
     assert "give_result needs --result" in missing.err
 
@@ -428,8 +428,8 @@ async def test_a_person_at_the_terminal_approves_right_there(house: House) -> No
     async with house.worker():
         with terminal(house, "run", "assistant", "write", "--dial", "propose") as screen:
             await screen.until("[l] later > ")
-            screen.type("x")
-            await screen.until("'x' is none of these.")
+            screen.type("z")
+            await screen.until("'z' is none of these.")
             screen.type("a")
             text = await screen.until("✓ done")
             code = await screen.ended()

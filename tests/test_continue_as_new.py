@@ -80,7 +80,7 @@ async def tell(house: House, task: str) -> tuple[dict[str, Any], list[Execution]
         await run.signal("approve", {"gate": "t2.c2", "digest": "0" * 64, "by": "eve"})
         await run.signal("nonsense", "x")
         seen["rejected"] = plain(await until(run, lambda s: s.rejected_total == 2))
-        seen["memo"] = [card["gate"] for card in await memo_cards(run)]
+        seen["memo"] = sorted(card["gate"] for card in await memo_cards(run))
         seen["denied"] = await decide(run, "t2.c5", "deny", reason="no")
         seen["approved"] = await decide(run, "t2.c2", "approve")
         await until(run, lambda s: s.counts.get("done") == 4)
@@ -101,6 +101,7 @@ def plain(shown: Any) -> dict[str, Any]:
     found = shown.model_dump(
         mode="json", exclude={"run": True, "backoff": True, "usage": {"input_tokens", "cached_tokens"}}
     )
+    found["waiting"].sort(key=lambda card: card["gate"])  # two previews at once end in either order
     for item in [*found["calls"], *found["waiting"], *found["rejected"]]:
         for name in ("key", "digest", "since", "command", "others", "at", "reason"):
             item.pop(name, None)

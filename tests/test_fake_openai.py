@@ -381,6 +381,7 @@ OPEN_SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}}
         ("responses", {"model": "m", "input": [USER | {"content": [{"type": "output_text"}]}]}, "'input_text'"),
         ("responses", {"model": "m", "input": "Hi", "tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
         ("responses", {"model": "m", "input": "Hi", "stream": True}, "does not support 'stream'"),
+        ("responses", {"model": "m", "input": "Hi", "tool_choice": "none"}, "only allowed when 'tools' are specified"),
         (
             "responses",
             {"model": "m", "input": "Hi", "text": {"format": {"type": "json_schema", "name": "n", "strict": True, "schema": OPEN_SCHEMA}}},
@@ -388,6 +389,7 @@ OPEN_SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}}
         ),
         ("chat", {"model": "m", "input": "Hi"}, "Unknown parameter: 'input'"),
         ("chat", {"model": "m", "messages": []}, "empty array"),
+        ("chat", {"model": "m", "messages": [USER], "tool_choice": "none"}, "only allowed when 'tools' are specified"),
         ("chat", {"model": "m", "messages": [USER, ASKED]}, "did not have response messages: c1"),
         ("chat", {"model": "m", "messages": [USER, ASKED, USER]}, "did not have response messages: c1"),
         ("chat", {"model": "m", "messages": [USER, {"role": "tool", "tool_call_id": "c1", "content": ""}]}, "role 'tool'"),

@@ -6,11 +6,11 @@ import pytest
 
 from agents.deciding import receive
 from agents.effect import Dial
-from agents.events import CallEnded, Replied
+from agents.events import CallEnded, Moment, Replied
 from agents.message import RawMessage
 from agents.status import cards, phase, status
 from agents.tool_call import ToolOutput
-from tests.rules import NOW, Run, call, reply
+from tests.rules import NOW, Run, call, reply, rule, rule_set
 
 
 def waiting(*calls_: object, dial: Dial = Dial.PROPOSE) -> Run:
@@ -61,6 +61,16 @@ def test_calls_that_need_no_gate_go_on_while_others_wait() -> None:
     assert list(run.state.gates) == ["t1.c1", "t1.c3"]
 
 
+def test_of_a_field_that_is_there_twice_neither_counts() -> None:
+    run = waiting()
+    digest = run.state.gates["t1.c1"].digest
+    head = f'{{"gate":"t1.c1","digest":"{digest}","by":"ann","reason":"no","kind":'
+
+    assert not run.says("decide", f'{head}"deny","kind":"approve"}}'.encode()).accepted
+    assert (list(run.state.gates), run.dispatched()) == (["t1.c1"], [])
+    assert run.says("decide", f'{head}"deny"}}'.encode()).accepted
+
+
 def test_several_gates_are_answered_in_any_order() -> None:
     run = waiting(call("save", "a"), call("save", "b"))
     run.decides("approve", "t1.c2")
@@ -76,6 +86,14 @@ def test_a_question_is_answered_by_a_person_and_no_activity_runs() -> None:
     assert run.says("answer", {"call": "t1.c1", "digest": digest, "by": "bo", "text": "both"}).accepted
     assert run.result("t1.c1") == ("done", "both")
     assert run.dispatched() == []
+
+
+def test_rules_may_keep_an_agent_from_asking_people() -> None:
+    quiet = rule_set(rule("nobody is asked", "ask_human", verdict="refuse"))
+    run = Run.asking(call("ask_human", "which?"), rules=quiet)
+
+    assert run.result("t1.c1") == ("denied", "Refused: rule 'nobody is asked': every call")
+    assert run.state.gates == {}
 
 
 def test_the_digest_covers_the_arguments() -> None:
@@ -113,11 +131,11 @@ def approve(run: Run, **changes: object) -> dict[str, object]:
         ("approve", {"by": None}, "by: Input should be a valid string"),
         ("approve", {"extra": 1}, "extra: Extra inputs are not permitted"),
         ("deny", {}, "reason: needed for deny"),
-        ("answer", {"text": "hm"}, "t1.c1 is a gate of kind approval: it takes approve, deny, end"),
+        ("answer", {"text": "hm"}, "t1.c1 is a gate of kind approval: it takes approve, deny, edit"),
         ("decide", {"kind": "happened", "result": "x"}, "t1.c1 is a gate of kind approval"),
         ("decide", {"kind": "bless"}, "kind: Input should be"),
         ("decide", {}, "kind: Field required"),
-        ("aprove", {}, "unknown message 'aprove'; known: approve, deny, answer, decide"),
+        ("aprove", {}, "unknown message 'aprove'; known: approve, deny, answer, decide, say, pause"),
     ],
 )
 def test_a_wrong_answer_changes_nothing_and_shows_under_rejected(
@@ -146,11 +164,16 @@ def test_a_wrong_answer_changes_nothing_and_shows_under_rejected(
         ([("my/own", b"{}")], "encoding 'my/own'"),
         ([("json/plain", b"x" * 3_000_000)], "3000000 bytes"),
         ([("json/plain", b"\xff\xfe")], "not JSON"),
+        ([("json/plain", b'{"by":"ann","by":"bob"}')], "not JSON: a field is there twice"),
+        (
+            [("json/plain", b'{"by":"ann","arguments":{"to":"a","to":"b"}}')],
+            "not JSON: a field is there twice",
+        ),
     ],
 )
 def test_a_malformed_message_never_vanishes(payloads: list[tuple[str, bytes]], reason: str) -> None:
     run = waiting()
-    state, receipt = receive(run.state, RawMessage("approve", payloads), NOW)
+    state, receipt = receive(run.state, RawMessage("approve", payloads), Moment(NOW, "n"))
 
     assert not receipt.accepted
     assert state.rejected[-1].reason.startswith(reason)
@@ -164,9 +187,11 @@ def test_the_first_valid_decision_wins_and_a_repeat_is_told_who_decided() -> Non
     again = run.says("approve", message)
     contrary = run.says("deny", {**message, "reason": "no"})
 
-    assert not again.accepted
+    assert again.accepted
     assert again.reason.startswith("already decided by ann at 2026-01-01T")
+    assert not contrary.accepted
     assert contrary.reason == again.reason
+    assert [refused.message for refused in run.state.rejected] == ["deny"]
     assert len(run.dispatched()) == 1
 
 
@@ -193,7 +218,7 @@ def test_the_card_prints_lines_that_answer_the_gate() -> None:
 
     assert card.command.startswith("temporal workflow signal --workflow-id r1 --name approve --input ")
     assert run.says("approve", json.loads(body)).accepted
-    assert len(card.others) == 2
+    assert len(card.others) == len(card.accepts) - 1
 
 
 def test_a_finished_call_frees_no_gate_of_another() -> None:

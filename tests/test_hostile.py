@@ -1,6 +1,7 @@
 """What models, pages, people and operators can do to a run on purpose. Each of these once broke one."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -13,15 +14,16 @@ from agents import bounds
 from agents.agent import Agent
 from agents.details import details
 from agents.effect import Dial
-from agents.events import CallEnded, CallFailed, Replied
+from agents.events import CallEnded, CallFailed, Previewed, Replied
 from agents.failure import Failure, FailureType
 from agents.ledger import CallState
+from agents.preview import preview_of
 from agents.tool_call import ToolOutput
 from console.cards import cards_of
 from tests.fake_openai import Usage, calls, holds, says
 from tests.fake_service import FakeService, answers
 from tests.house import House, decide, status, until
-from tests.rules import Run, call, reply
+from tests.rules import Run, call, reply, ruled
 
 
 async def test_fifty_signals_that_grow_when_quoted_do_not_end_the_run(house: House) -> None:
@@ -176,6 +178,36 @@ def test_what_a_model_wrote_is_no_markdown_in_the_details() -> None:
     shown = details(run.state, "default")
 
     assert "`The model gave no answer, it refused: ![x](https://evil.example) '[a](b)'`" in shown
+
+
+EVIL = "x\n\n# Urgent\n\n[approve here](https://evil.example)\n\n<h1>hi</h1>\n\n```\n![x](https://evil.example)\n"
+OURS = re.compile(r"### (t1\.c1 waits: approval|Open calls)")
+
+
+def test_no_line_break_in_what_others_wrote_makes_markdown_of_it() -> None:
+    run = Run.started(
+        dial=Dial.PROPOSE, rules=ruled("publish", people={}, approvers=[EVIL.strip().split("\n")[2]])
+    )
+    run.carry_out()
+    run.told(Replied(reply(call("publish", EVIL), text=EVIL)))
+    run.carry_out()
+    run.told(Previewed("t1.c1", preview_of(EVIL)))
+    gate = run.gate
+    run.state = run.state.with_gate(gate.model_copy(update={"changed": EVIL, "undo": EVIL, "reason": EVIL}))
+    by = gate.asks[0]
+    assert run.decides("ask", "t1.c1", by=by, text=EVIL).accepted
+    assert run.decides("delegate", "t1.c1", by=by, to=EVIL).accepted
+    asked = run.gate.thread[0].model_copy(update={"by": EVIL, "answer": EVIL})
+    run.state = run.state.with_gate(run.gate.model_copy(update={"thread": (asked,)}))
+    assert run.says("pause", {"by": EVIL, "reason": EVIL}).accepted
+    shown = details(run.state, "default")
+
+    assert shown.count("evil.example") > 10
+    text = re.sub(r"^```sh\n.*\n```$|^    .*$|`[^`\n]+`", "", shown, flags=re.MULTILINE)
+    assert not re.search(r"evil|Urgent|<|\[|`", text)
+    headings = re.findall(r"^ {0,3}#.*", text, re.MULTILINE)
+    assert len(headings) == 2
+    assert all(OURS.fullmatch(heading) for heading in headings)
 
 
 def test_a_call_that_ends_after_the_run_has_is_still_recorded_and_nothing_more_is_decided() -> None:

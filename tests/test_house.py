@@ -22,6 +22,7 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 # Set for this stack whatever .env says, or of no use in a container.
 NOT_PASSED_TO_WORKERS = {
     "AGENT_HOME",
+    "AGENT_SIGNING_KEY",
     "TEMPORAL_API_KEY",
     "TEMPORAL_CONFIG_FILE",
     "TEMPORAL_PROFILE",

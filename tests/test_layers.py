@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "console": {"agents", "runtime", "workflows"},
 }
 OUTSIDE = {
-    "agents": {"pydantic", "pydantic_core", "rfc8785", "jsonschema", "referencing"},
+    "agents": {"pydantic", "pydantic_core", "rfc8785", "jsonschema", "referencing", "cryptography"},
     "workflows": {"pydantic", "pydantic_core", "temporalio"},
 }
 NOT_DETERMINISTIC = {

@@ -46,9 +46,10 @@ class SmallRun:
     def __init__(self) -> None:
         self.entries: list[Message | ReplyEntry | Result] = []
         self.seen, self.digest = 0, ""
+        self.answers: list[Reply] = []
 
     @workflow.run
-    async def run(self, definition: Definition, turns: int, inline: bool) -> list[Reply]:
+    async def run(self, definition: Definition, turns: int, inline: bool, question: str = "") -> list[Reply]:
         self._definition = definition
         chain = workflow.info().workflow_id
         self.digest = start_digest(chain, definition.digest, 0)
@@ -64,6 +65,8 @@ class SmallRun:
             for entry in self.entries[self.seen :]:
                 self.digest = roll(self.digest, entry_json(entry))
             self.seen = len(self.entries)
+            if question and turn == 1:
+                self.answers.append(await self._ask_aside(reply, question))
             for call in reply.calls:
                 self.entries.append(
                     Result(call="c", provider_id=call.id, tool=call.tool, state="done", content=FOUND)
@@ -71,16 +74,30 @@ class SmallRun:
         return replies
 
     async def _ask(self, turn: int, *, inline: bool) -> Reply:
-        total = len(self.entries)
+        asking = self._call(turn, delta=tuple(self.entries[self.seen :]) if inline else None)
+        self.entries.append(Message(text="A note that came while the model was asked."))
+        reply = await asking
+        self.entries.pop()
+        return reply
+
+    async def _ask_aside(self, reply: Reply, question: str) -> Reply:
+        """A person's question while the calls of this reply wait at their gates."""
+        waiting = [
+            Result(call="c", provider_id=call.id, tool=call.tool, state="denied", content="It waits.")
+            for call in reply.calls
+        ]
+        return await self._call(1, delta=(), aside=(*waiting, Message(text=question)))
+
+    def _call(self, turn: int, **asked: Any) -> workflow.ActivityHandle[Reply]:
         given = ModelInput(
             turn=turn,
             definition=self._definition.digest,
             start=self.seen,
             prefix=self.digest,
-            total=total,
-            delta=tuple(self.entries[self.seen :]) if inline else None,
+            total=len(self.entries),
+            **asked,
         )
-        asking = workflow.start_activity(
+        return workflow.start_activity(
             "agent.model",
             given,
             result_type=Reply,
@@ -88,14 +105,14 @@ class SmallRun:
             heartbeat_timeout=timedelta(seconds=5),
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=4),
         )
-        self.entries.append(Message(text="A note that came while the model was asked."))
-        reply = await asking
-        self.entries.pop()
-        return reply
 
     @workflow.query
     def transcript(self, epoch: int = 0, start: int = 0) -> Page:
         return page(self.entries, epoch, start, limit=1_000)
+
+    @workflow.query
+    def answered(self) -> list[Reply]:
+        return self.answers
 
     @workflow.query
     def definition(self) -> Definition:
@@ -127,11 +144,11 @@ class Workers:
             await provider.aclose()
 
     async def start(
-        self, turns: int, *, inline: bool = True, definition: Definition = DEFINITION
+        self, turns: int, *, inline: bool = True, definition: Definition = DEFINITION, question: str = ""
     ) -> WorkflowHandle[Any, Any]:
         return await self.temporal.client.start_workflow(
             SmallRun.run,
-            args=[definition, turns, inline],
+            args=[definition, turns, inline, question],
             id=f"r-{secrets.token_hex(6)}",
             task_queue=self.queue,
         )
@@ -297,3 +314,67 @@ async def test_the_log_of_a_call_tells_numbers_and_no_prompt(
     assert line["model"] == "gpt-test"
     assert line["input_tokens"] > 0
     assert "secret" not in str(logs)
+
+
+# --- a person's question at a gate ----------------------------------------------------------------------------------
+
+
+async def asked_aside(workers: Workers, *, definition: Definition = DEFINITION) -> Reply:
+    """What the model answers, in a run of two turns, to a question between them."""
+    run = await workers.start(turns=2, definition=definition, question="Why that?")
+    await run.result()
+    [answer] = await run.query("answered", result_type=list[Reply])
+    return answer
+
+
+async def test_a_question_aside_is_asked_after_the_transcript_and_leaves_no_trace_in_it(
+    workers: Workers, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.script([THREE_TURNS[0], says("Because."), says("Done.")])
+
+    async with workers.one():
+        with capture_logs() as logs:
+            answer = await asked_aside(workers)
+
+    assert (answer.finish, answer.text, answer.items) == ("stop", "Because.", ())
+    first, aside, second = fake_openai.requests
+    assert aside.history.startswith(first.history)
+    assert aside.body["input"][-1] == {"role": "user", "content": "Why that?"}
+    assert aside.body["tool_choice"] == "none"
+    assert second.history.startswith(first.history)
+    assert not any(text in second.raw for text in (b"Why that?", b"Because.", b"It waits.", b"tool_choice"))
+    assert cached(logs) == [True, True, True]
+    assert [line.get("aside", False) for line in logs if line["event"] == "model call"] == [
+        False,
+        True,
+        False,
+    ]
+
+
+async def test_calls_that_a_model_makes_although_it_was_asked_aside_are_dropped(
+    workers: Workers, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.script([THREE_TURNS[0], calls(("search", {"n": 9}), text="Let me look."), says("Done.")])
+
+    async with workers.one():
+        answer = await asked_aside(workers)
+
+    assert (answer.finish, answer.text, answer.calls, answer.items) == ("stop", "Let me look.", (), ())
+    assert answer.usage.output_tokens > 0
+
+
+async def test_a_worker_that_knows_nothing_of_the_run_can_answer_a_question_aside(
+    workers: Workers, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.script([THREE_TURNS[0], holds(says("Because.")), says("Done.")])
+
+    with capture_logs() as logs:
+        async with workers.one(graceful_shutdown_timeout=timedelta(seconds=0)):
+            run = await workers.start(turns=2, question="Why that?")
+            await fake_openai.wait_held()
+        async with workers.one():
+            await run.result()
+
+    assert cached(logs) == [True, False, False]
+    assert fake_openai.repeats == 1
+    assert fake_openai.requests[1].raw == fake_openai.requests[2].raw

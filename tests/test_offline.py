@@ -111,7 +111,7 @@ async def test_it_lists_reads_side_by_side_writes_and_answers() -> None:
         ("read_file", ["docs/a.md", "docs/b.md", "docs/empty.md"]),
         ("write_file", ["summary.md"]),
     ]
-    assert answer == f"{MARK} 3 of 3 documents read; the summary is in summary.md."
+    assert answer == f"{MARK} 3 of 3 documents read. 234 characters written"
     assert [call.problem for reply in dialogue.replies for call in reply.calls] == [None] * 5
 
 
@@ -148,7 +148,7 @@ async def test_it_works_with_the_file_tools_that_ship(tmp_path: Path) -> None:
             text = content(value, 10_000, offset=0)
             entries.append(Result(call="", provider_id=call.id, tool=call.tool, state="done", content=text))
 
-    assert reply.text == f"{MARK} 2 of 2 documents read; the summary is in summary.md."
+    assert reply.text == f"{MARK} 2 of 2 documents read. Wrote 158 bytes to summary.md."
     assert "docs/a.md: Alpha is first." in (tmp_path / "summary.md").read_text()
 
 
@@ -248,3 +248,16 @@ async def test_it_thinks_for_as_long_as_it_is_told() -> None:
     await provider.complete(definition(), [provider.encode(Message(text="Go."))], "chain")
 
     assert monotonic() - begun >= 0.05
+
+
+async def test_a_question_aside_is_told_that_nobody_is_there_to_answer_it() -> None:
+    provider = OfflineProvider()
+    entries = [Message(text="Go."), Message(text="Why do you write?")]
+
+    reply = await provider.complete(
+        definition(*TOOLS), [provider.encode(entry) for entry in entries], "chain", aside=True
+    )
+
+    assert (reply.finish, reply.calls) == ("stop", ())
+    assert reply.text.startswith(f"{MARK} You asked: Why do you write?")
+    assert "cannot answer that" in reply.text

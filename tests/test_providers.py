@@ -1,7 +1,7 @@
 """What the providers send and what they make of the answer, over the real client against the fake server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -65,12 +65,26 @@ class Conversation:
         self.entries: list[Message | ReplyEntry | Result] = [Message(text="Compare a and b. ☃")]
 
     async def ask(self) -> Reply:
-        chunks = [self.provider.encode(entry) for entry in self.entries]
-        reply = await self.provider.complete(
-            self.definition, [chunk for chunk in chunks if chunk], cache_key="chain-1"
-        )
+        reply = await self._complete(self.entries)
         self.entries.append(ReplyEntry(turn=len(self.entries), reply=reply))
         return reply
+
+    async def ask_aside(self, question: str) -> Reply:
+        """While the calls of the last reply wait for a person."""
+        assert isinstance(self.entries[-1], ReplyEntry)
+        waiting = [
+            Result(
+                call=f"t1.c{number}", provider_id=call.id, tool=call.tool, state="denied", content="It waits."
+            )
+            for number, call in enumerate(self.entries[-1].reply.calls, start=1)
+        ]
+        return await self._complete([*self.entries, *waiting, Message(text=question)], aside=True)
+
+    async def _complete(
+        self, entries: Sequence[Message | ReplyEntry | Result], *, aside: bool = False
+    ) -> Reply:
+        chunks = [chunk for entry in entries if (chunk := self.provider.encode(entry))]
+        return await self.provider.complete(self.definition, chunks, cache_key="chain-1", aside=aside)
 
     def settle(self, reply: Reply, content: str = "text") -> None:
         for number, call in enumerate(reply.calls, start=1):
@@ -218,6 +232,54 @@ async def test_functions_are_strict_only_where_the_schema_qualifies(
     ]
     assert functions[2]["parameters"] == OUTPUT
     assert [(call.tool, call.problem) for call in reply.calls] == [("finish", None)]
+
+
+async def test_a_question_aside_forbids_calls_and_shares_all_that_a_prompt_cache_goes_by(
+    fake: FakeOpenAI, api: str, talk: Conversation
+) -> None:
+    fake.script([calls(("search", {"query": "x"}), reasoning="Hm."), says("Because."), says("Done.")])
+
+    first = await talk.ask()
+    aside = await talk.ask_aside("Why?")
+    talk.settle(first)
+    await talk.ask()
+
+    before, asked, after = fake.requests
+    assert aside.text == "Because."
+    assert ["tool_choice" in received.body for received in fake.requests] == [False, True, False]
+    assert asked.body["tool_choice"] == "none"
+    items = "input" if api == "responses" else "messages"
+    assert {k: v for k, v in asked.body.items() if k not in ("tool_choice", items)} == {
+        k: v for k, v in after.body.items() if k != items
+    }
+    shared = len(after.body[items]) - 1  # all but the call's result
+    assert asked.history.startswith(before.history)
+    assert asked.body[items][:shared] == after.body[items][:shared]
+    assert asked.body[items][-1] == {"role": "user", "content": "Why?"}
+
+
+async def test_a_question_aside_to_an_agent_without_tools_forbids_nothing(
+    fake: FakeOpenAI, api: str, endpoint: Endpoint
+) -> None:
+    talk = Conversation(api, endpoint, tools=())
+    fake.script([says("Hm."), says("Because.")])
+
+    await talk.ask()
+
+    assert (await talk.ask_aside("Why?")).text == "Because."
+    assert "tool_choice" not in fake.requests[1].body
+
+
+async def test_a_server_that_cannot_be_forbidden_calls_is_asked_without(
+    fake: FakeOpenAI, talk: Conversation
+) -> None:
+    refused = {"error": {"message": "Unsupported parameter: tool_choice", "param": "tool_choice"}}
+    fake.script([says("Hm."), error(400, body=refused), says("Because.")])
+
+    await talk.ask()
+
+    assert (await talk.ask_aside("Why?")).text == "Because."
+    assert ["tool_choice" in received.body for received in fake.requests] == [False, True, False]
 
 
 async def test_what_a_server_refuses_but_can_do_without_is_left_out_from_then_on(

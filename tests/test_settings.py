@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from runtime.settings import DEFAULT_MODEL, Settings, SettingsError, load_settings, secret_values
 from tests.embedded import environment
@@ -29,7 +29,11 @@ def test_with_an_empty_environment_everything_has_a_default(tmp_path: Path) -> N
         "agent_model_api": "responses",
         "agent_task_queue": "agents",
         "agent_workspace": tmp_path / "workspace",
+        "agent_rules": None,
         "agent_http_allow": frozenset(),
+        "agent_notify_url": None,
+        "agent_notify_secret": None,
+        "agent_signing_key": None,
         "agent_home": tmp_path / ".temporal",
         "agent_log_prompts": False,
         "agent_log_level": "INFO",
@@ -54,7 +58,11 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "AGENT_MODEL_API": "chat",
         "AGENT_TASK_QUEUE": "other",
         "AGENT_WORKSPACE": "work/../files",
+        "AGENT_RULES": str(tmp_path / "rules.yaml"),
         "AGENT_HTTP_ALLOW": "localhost:8080",
+        "AGENT_NOTIFY_URL": " HTTPS://Example.org:443/hook\n",
+        "AGENT_NOTIFY_SECRET": "0123456789abcdef",
+        "AGENT_SIGNING_KEY": str(tmp_path / "ann.pem"),
         "AGENT_HOME": str(tmp_path / "home"),
         "AGENT_LOG_PROMPTS": "true",
         "AGENT_LOG_LEVEL": "debug",
@@ -74,7 +82,11 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "agent_model_api": "chat",
         "agent_task_queue": "other",
         "agent_workspace": tmp_path / "files",
+        "agent_rules": tmp_path / "rules.yaml",
         "agent_http_allow": frozenset({"localhost:8080"}),
+        "agent_notify_url": SecretStr("https://example.org/hook"),
+        "agent_notify_secret": SecretStr("0123456789abcdef"),
+        "agent_signing_key": tmp_path / "ann.pem",
         "agent_home": tmp_path / "home",
         "agent_log_prompts": True,
         "agent_log_level": "DEBUG",
@@ -135,6 +147,10 @@ def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         ("OPENAI_API_KEY", "hunter2é"),
         ("OPENAI_BASE_URL", "http://me:hunter2@example.org"),
         ("AGENT_HTTP_ALLOW", "http://me:hunter2@example.org"),
+        ("AGENT_NOTIFY_URL", "hooks.slack.com/services/hunter2"),
+        ("AGENT_NOTIFY_URL", "ftp://example.org/hunter2"),
+        ("AGENT_NOTIFY_SECRET", "hunter2"),
+        ("AGENT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----hunter2"),
     ],
 )
 def test_a_bad_secret_is_named_but_never_shown(
@@ -146,6 +162,36 @@ def test_a_bad_secret_is_named_but_never_shown(
         load_settings()
 
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/hook", "https://hooks.slack.com.example.org/services/T/B/X"]
+)
+def test_a_webhook_that_is_not_slacks_needs_a_secret(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_NOTIFY_URL", url)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert str(refused.value).startswith("AGENT_NOTIFY_SECRET is not set (AGENT_NOTIFY_URL is not Slack's")
+    assert "openssl rand" in str(refused.value)
+
+
+def test_slacks_own_webhook_needs_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_NOTIFY_URL", "https://hooks.slack.com/services/T/B/X")
+
+    assert load_settings().agent_notify_secret is None
+
+
+def test_the_url_of_a_webhook_is_kept_out_of_logs_as_it_was_given_and_as_it_is_requested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AGENT_NOTIFY_URL", "HTTPS://Hooks.slack.com:443/services/T/B/X")
+
+    assert secret_values(load_settings()) >= {
+        "HTTPS://Hooks.slack.com:443/services/T/B/X",
+        "https://hooks.slack.com/services/T/B/X",
+    }
 
 
 def test_secrets_do_not_show_when_the_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:

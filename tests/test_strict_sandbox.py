@@ -11,7 +11,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from tests.record_histories import HISTORIES
 from tests.strict import StrictAgentWorkflow, WithAClock
 
-NATIVE = ("pydantic", "pydantic_core", "rfc8785", "referencing", "rpds", "jsonschema")
+NATIVE = ("pydantic", "pydantic_core", "rfc8785", "referencing", "rpds", "jsonschema", "cryptography")
 """What cannot be loaded twice, and what is not ours. Nothing of ours is here."""
 
 FILES = sorted(HISTORIES.rglob("*.json"))

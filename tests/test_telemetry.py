@@ -16,11 +16,15 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
+from activities.telemetry import CallTelemetry
 from activities.tools import ToolFailed, tool
 from agents import bounds
-from agents.effect import READ
+from agents.agent import Definition
+from agents.effect import READ, Dial
+from agents.model_call import ModelInput
+from agents.transcript import Message
 from runtime.core import core_runtime
 from runtime.run_span import RunSpan, tracing_plugins
 from tests.fake_openai import FakeOpenAI, Usage, calls, error, holds, says
@@ -201,6 +205,26 @@ async def test_metrics_tell_agents_and_tenants_apart_but_never_runs(house: House
         assert point.attributes["gen_ai.agent.name"] == "assistant"
         assert point.attributes["agent.tenant"] in ("acme", "globex")
         assert house.queue not in str(point.attributes)
+
+
+async def test_a_persons_question_to_the_model_is_told_apart_from_the_turn(told: Told) -> None:
+    definition = Definition(
+        agent="a", instructions="", model="m", api="chat", tools=(), dial=Dial.PROPOSE, max_turns=1
+    )
+    turn = ModelInput(turn=3, definition="", start=0, prefix="", total=0, delta=())
+    aside = turn.model_copy(update={"aside": (Message(text="Why?"),)})
+
+    def asked(given: ModelInput) -> None:
+        with CallTelemetry(show_prompts=True).chat(given, definition):
+            pass
+
+    for given in (turn, aside):
+        ActivityEnvironment().run(asked, given)
+
+    spans = [of(span) for span in told.named("chat m")]
+    assert [span.get("agent.aside") for span in spans] == [None, True]
+    assert ["Why?" in span["gen_ai.input.messages"] for span in spans] == [False, True]
+    assert "`agent.aside`" in PAGE
 
 
 async def test_an_attempt_that_fails_has_a_span_of_its_own_that_says_why(house: House, told: Told) -> None:

@@ -1,11 +1,13 @@
 """The file tools list, read and write within their workspace, and nothing leads out of it."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import activities.toolbox.change
 import activities.toolbox.files
 import activities.toolbox.workspace
 from activities.result import content
@@ -28,6 +30,13 @@ class Files:
 
     async def read(self, path: str, offset: int = 0, limit: int = bounds.RESULT_BYTES) -> str:
         return content(await self.tools["read_file"](path, offset), limit, offset)
+
+    def preview(self, path: str, text: str) -> str:
+        """What is said beforehand of writing the text there."""
+        preview = self.tools["write_file"].preview
+        assert preview is not None
+        said: str = preview(path=path, content=text)
+        return said
 
     async def write(self, path: str, text: str) -> str:
         said: str = await self.tools["write_file"](path, text)
@@ -280,3 +289,99 @@ async def test_a_file_cannot_replace_a_folder_nor_pass_through_a_file(files: Fil
         with pytest.raises(ToolRejected):
             await files.write(path, "x")
     assert await files.list() == ["docs/a.md\t1"]
+
+
+# --- the preview of a write -------------------------------------------------------------------------------------------
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def test_the_preview_of_a_new_file_is_its_size_and_its_text(files: Files) -> None:
+    assert files.preview("a/new.md", "Olá\n") == "New file a/new.md, 5 bytes:\n\nOlá\n"
+    assert list(files.folder.iterdir()) == []
+
+
+def test_the_preview_of_a_change_is_what_differs(files: Files) -> None:
+    old = "".join(f"{n}\n" for n in range(20))
+    fill(files.folder, a_md=old)
+
+    assert files.preview("a.md", old.replace("10\n", "ten\n")) == (
+        f"Replaces a.md (50 bytes, sha256 {sha(old.encode())}) by 51 bytes:\n\n"
+        "@@ -8,7 +8,7 @@\n 7\n 8\n 9\n-10\n+ten\n 11\n 12\n 13"
+    )
+    assert (files.folder / "a.md").read_text() == old
+
+
+def test_the_preview_says_where_nothing_would_change(files: Files) -> None:
+    fill(files.folder, a_md="same")
+
+    assert files.preview("a.md", "same") == (
+        f"a.md has this very content already (4 bytes, sha256 {sha(b'same')}). Nothing would change."
+    )
+
+
+@pytest.mark.parametrize("now", ["new", "x\nother\nlast", "x\nold\nlast\n", "x\r\nold\nlast", None], ids=repr)
+def test_a_file_that_has_changed_meanwhile_has_another_preview(files: Files, now: str | None) -> None:
+    """Also where the difference to what will be written looks the same."""
+    fill(files.folder, a_md="x\nold\nlast")
+    before = files.preview("a.md", "x\nnew\nlast")
+    (files.folder / "a.md").unlink()
+    if now is not None:
+        (files.folder / "a.md").write_bytes(now.encode())
+
+    assert files.preview("a.md", "x\nnew\nlast") != before
+
+
+def test_only_the_ends_of_lines_may_differ(files: Files) -> None:
+    fill(files.folder, a_md="one\ntwo\n")
+
+    assert files.preview("a.md", "one\r\ntwo\r\n").endswith("by 10 bytes:\n\nOnly the ends of lines differ.")
+
+
+@pytest.mark.parametrize(
+    ("old", "reason"),
+    [
+        (b"\xff\xfe\x00", "it is not text"),
+        (b"a\0b", "it is not text"),
+        (b"x" * (activities.toolbox.change.COMPARED_BYTES + 1), "it is too long"),
+        (b"\n" * (activities.toolbox.change.COMPARED_LINES + 1), "there are too many lines"),
+    ],
+    ids=["bytes", "with a zero", "long", "many lines"],
+)
+def test_what_cannot_be_compared_is_named_by_size_and_digest(files: Files, old: bytes, reason: str) -> None:
+    (files.folder / "a.bin").write_bytes(old)
+
+    assert files.preview("a.bin", "new") == (
+        f"Replaces a.bin ({len(old):,} bytes, sha256 {sha(old)}; not compared: {reason}) by 3 bytes:\n\nnew"
+    )
+
+
+def test_a_file_that_may_not_be_read_is_named_by_its_size(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> int:
+        raise PermissionError
+
+    fill(files.folder, a_md="secret")
+    monkeypatch.setattr(os, "open", denied)
+
+    assert files.preview("a.md", "new") == (
+        "Replaces a.md (6 bytes; not compared: it may not be read by this worker) by 3 bytes:\n\nnew"
+    )
+
+
+def test_long_lines_of_a_difference_are_cut(files: Files) -> None:
+    fill(files.folder, a_md="x" * 1000)
+    preview = files.preview("a.md", "y" * 1000)
+
+    assert f"\n-{'x' * 198}…\n+{'y' * 198}…" in preview
+
+
+@pytest.mark.parametrize("path", ["docs", "../out.md", ".env", "/etc/passwd"])
+def test_a_write_that_would_be_rejected_is_rejected_in_its_preview(files: Files, path: str) -> None:
+    fill(files.folder, docs__a_md="x")
+
+    with pytest.raises(ToolRejected):
+        files.preview(path, "x")

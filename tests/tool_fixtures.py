@@ -26,6 +26,8 @@ from activities.tool_call import ToolActivities
 from activities.tools import Tool, tool_table
 from agents.effect import READ, Effect, EffectClass
 from agents.ledger import idempotency_key
+from agents.preview import Approved, Stale
+from agents.rulebook import Rulebook
 from agents.tool_call import Beat, ToolInput, ToolOutput
 from workflows.options import HEARTBEAT_THROTTLE, HEARTBEAT_TIMEOUT
 
@@ -49,6 +51,7 @@ class OneCall(BaseModel):
     """Pretends that another execution dispatched the call."""
     reset: bool | None = None
     """None: as the server says."""
+    approved: Approved | None = None
     continue_after_reset: bool = False
     """After a reset the call is made by the next execution."""
     timeout_seconds: float = 30
@@ -65,6 +68,7 @@ class Outcome(BaseModel):
     attempts: int = 0
     failed: str | None = None
     message: str = ""
+    stale: Stale | None = None
 
 
 @workflow.defn(sandboxed=False)
@@ -86,6 +90,7 @@ class OneCallWorkflow:
             effect=asked.effect,
             execution=asked.execution or info.run_id,
             reset=reset if asked.reset is None else asked.reset,
+            approved=asked.approved,
             timeout_seconds=asked.timeout_seconds,
             progress_seconds=asked.progress_seconds,
             result_bytes=asked.result_bytes,
@@ -117,7 +122,12 @@ def _failed(error: ActivityError) -> Outcome:
     cause = error.cause
     if isinstance(cause, ApplicationError):
         details: dict[str, Any] = cause.details[0]
-        return Outcome(failed=cause.type, message=cause.message, attempts=details["attempts"])
+        return Outcome(
+            failed=cause.type,
+            message=cause.message,
+            attempts=details["attempts"],
+            stale=Stale.model_validate(details["stale"]) if "stale" in details else None,
+        )
     return Outcome(failed=type(cause).__name__, message=str(cause))
 
 
@@ -132,12 +142,14 @@ class Bench:
         self.queue = f"tools-{secrets.token_hex(6)}"
         self._workflows = workflows
 
-    def worker(self, *tools: Tool, drain: float = 30, **options: Any) -> Worker:
+    def worker(
+        self, *tools: Tool, drain: float = 30, rulebook: Rulebook | None = None, **options: Any
+    ) -> Worker:
         """A worker that runs these tools."""
         return Worker(
             self.client,
             task_queue=self.queue,
-            activities=[ToolActivities(tool_table(*tools)).call_tool],
+            activities=[ToolActivities(tool_table(*tools), rulebook=rulebook).call_tool],
             graceful_shutdown_timeout=timedelta(seconds=drain),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -155,9 +167,9 @@ class Bench:
             task_queue=self._workflows,
         )
 
-    async def call(self, tool: Tool, **asked: Any) -> Outcome:
+    async def call(self, tool: Tool, rulebook: Rulebook | None = None, **asked: Any) -> Outcome:
         """Make one call with one worker, and tell how it ended."""
-        async with self.worker(tool):
+        async with self.worker(tool, rulebook=rulebook):
             return await (await self.start(tool, **asked)).result()
 
     async def dying_worker(self, *, beats: Beat | None) -> None:

@@ -8,29 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import assert_never
 
 from temporalio import workflow
-from temporalio.common import Priority, RawValue
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from agents import bounds
 from agents.agent import Definition
 from agents.carry import pack, unpack
-from agents.deciding import Receipt, receive
-from agents.events import (
-    Action,
-    AskModel,
-    Cancelled,
-    Dispatch,
-    Event,
-    Moment,
-    Resolve,
-    Started,
-    WaitOver,
-    WaitUntil,
-)
+from agents.deciding import Receipt, edit_to_check, receive
+from agents.events import Action, Cancelled, Event, Moment, Started
 from agents.loop import apply, decide
 from agents.message import RawMessage
 from agents.request import BadRequest, parse_request
@@ -38,10 +25,12 @@ from agents.result import RunResult, run_result
 from agents.state import RunState
 from agents.status import CallPage, Status, call_page, status, unread
 from agents.transcript import Page, page
-from workflows.activity_calls import Handle, ask_model, call_tool, fetch_carried, resolve
+from workflows.activity_calls import fetch_carried
+from workflows.gate_timers import GateTimers
 from workflows.outcome import event_of
 from workflows.payload import carried, carry_values, raw_message, request_json
 from workflows.publish import Publisher
+from workflows.under_way import Ended, UnderWay, check_edit
 
 RUN_FAILED = "RunFailed"
 """Failure type of a run that ended failed."""
@@ -55,15 +44,12 @@ class Mail:
     receipt: Receipt | None = None
 
 
-@dataclass
-class Ended:
-    """An activity that has ended, on the queue. Read when it is taken: an error there fails the task and shows."""
-
-    action: Action
-    handle: Handle
-
-
 WORKFLOW_TYPE = "AgentWorkflow"
+
+
+def _moment() -> Moment:
+    # The seed is no sequence: a reset changes it, one event more or less in a later version does not.
+    return Moment(workflow.now(), f"{workflow.random_seed():x}")
 
 
 # Dynamic, because only a dynamic workflow gets its input raw, whatever it is: with a typed one, a second payload or
@@ -78,9 +64,12 @@ class AgentWorkflow:
         self._state: RunState | None = None
         self._refusal = ""
         self._queue: deque[Event | Mail | Ended] = deque()
-        self._in_flight: set[Handle] = set()
-        self._timer: asyncio.Task[None] | None = None
+        self._under_way = UnderWay(self._queue)
+        self._gate_timers = GateTimers(self._queue)
         self._publisher = Publisher()
+        self._cancelled = False
+        self._checks = 0
+        self._read = 0
         self._steps = 0
         self._size_at_start = 0
         self._carried: list[bytes] = []
@@ -136,47 +125,77 @@ class AgentWorkflow:
         return state
 
     async def _step(self) -> None:
-        if self._continue_due():
+        continues = self._continue_due()
+        self._under_way.stop_for_closed({gate.digest for gate in self.state.gates.values()})
+        if continues:
+            # A receiver that is down must not hold it up: the next execution posts again.
+            self._under_way.stop_notices()
             await self._continue_as_new_when_idle()
         else:
             for action in decide(self.state, workflow.info().run_id):
                 self._carry_out(action)
         self._publisher.publish(self.state)
+        self._gate_timers.set(self.state)
         await workflow.wait_condition(lambda: bool(self._queue))
-        self._take_queue()
+        await self._take_queue()
 
-    def _take_queue(self) -> None:
+    async def _take_queue(self) -> None:
         while self._queue:
             item = self._queue.popleft()
             if isinstance(item, Mail):
-                self._state, item.receipt = receive(self.state, item.message, workflow.now())
+                await self._take_mail(item)
+                await self._breathe(item)
             elif isinstance(item, Ended):
                 self._fold(event_of(item.action, item.handle))
             else:
                 self._fold(item)
             self._steps += 1
 
+    async def _take_mail(self, mail: Mail) -> None:
+        check = None if self._cancelled else edit_to_check(self.state, mail.message)
+        cancelled: asyncio.CancelledError | None = None
+        checked = None
+        if check:
+            self._checks += 1
+            try:
+                # Nothing else is taken meanwhile: the first valid decision wins, in the order in which they came.
+                checked = await check_edit(check, self._checks, self.state)
+            except asyncio.CancelledError as error:
+                self._cancelled, cancelled = True, error
+        self._state, mail.receipt = receive(self.state, mail.message, _moment(), checked)
+        if cancelled:
+            raise cancelled
+
+    async def _breathe(self, mail: Mail) -> None:
+        """End the workflow task now and then: one that reads messages for two seconds counts as deadlocked."""
+        before_rules = self.state.definition is not None and self.state.rule_set is None
+        self._read += 1 + mail.message.size // bounds.KIB
+        if self._read > bounds.READ_AT_ONCE and not before_rules:
+            self._read = 0
+            await workflow.sleep(0.001, summary="reads messages")
+
     def _fold(self, event: Event) -> None:
-        # The seed is no sequence: a reset changes it, one event more or less in a later version does not.
-        self._state = apply(self.state, event, Moment(workflow.now(), f"{workflow.random_seed():x}"))
+        self._state = apply(self.state, event, _moment())
 
     async def _stop(self) -> None:
         """End as cancelled, once what is in flight has been told and has ended."""
+        self._cancelled = True
         await self._cancel_in_flight()
         self._fold(Cancelled())
 
     async def _cancel_in_flight(self) -> None:
-        for handle in self._in_flight:
-            handle.cancel()
-        await workflow.wait_condition(lambda: not self._in_flight)
-        self._take_queue()
+        self._under_way.cancel()
+        await workflow.wait_condition(lambda: self._under_way.is_idle)
+        await self._take_queue()
 
     async def _end(self) -> RunResult:
-        await self._cancel_in_flight()
-        self._publisher.publish(self.state)
-        while self._queue or not workflow.all_handlers_finished():
-            self._take_queue()
-            await workflow.wait_condition(lambda: bool(self._queue) or workflow.all_handlers_finished())
+        for settles in (self._cancel_in_flight, self._answer_all):
+            try:
+                await settles()
+            except (
+                asyncio.CancelledError
+            ):  # somebody cancels a run that is ending already: it ends as it would have
+                await settles()
         outcome = self.state.outcome
         assert outcome is not None
         match outcome.phase:
@@ -187,47 +206,16 @@ class AgentWorkflow:
             case "cancelled":
                 raise asyncio.CancelledError
 
-    # --- carrying out -------------------------------------------------------------------------------------
+    async def _answer_all(self) -> None:
+        self._publisher.publish(self.state)
+        while self._queue or not workflow.all_handlers_finished():
+            await self._take_queue()
+            await workflow.wait_condition(lambda: bool(self._queue) or workflow.all_handlers_finished())
 
     def _carry_out(self, action: Action) -> None:
-        if isinstance(action, WaitUntil) and self._timer:
-            return
+        before = self.state
         self._fold(Started(action))
-        priority = self._priority()
-        match action:
-            case Resolve(agent):
-                self._watch(action, resolve(agent, priority))
-            case AskModel():
-                self._watch(action, ask_model(action, priority))
-            case Dispatch(call, _):
-                assert self.state.definition is not None
-                spec = self.state.definition.tool(call.tool)
-                assert spec is not None
-                self._watch(action, call_tool(action, spec, priority))
-            case WaitUntil(until):
-                delay = max((until - workflow.now()).total_seconds(), 0)
-                why = f"the model provider asked to wait until {until:%H:%M:%S} UTC"
-                self._timer = asyncio.create_task(workflow.sleep(delay, summary=why))
-                self._timer.add_done_callback(self._wait_over)
-            case _:
-                assert_never(action)
-
-    def _watch(self, action: Action, handle: Handle) -> None:
-        self._in_flight.add(handle)
-        handle.add_done_callback(partial(self._activity_ended, action))
-
-    def _activity_ended(self, action: Action, handle: Handle) -> None:
-        self._in_flight.discard(handle)
-        self._queue.append(Ended(action, handle))
-
-    def _wait_over(self, timer: asyncio.Task[None]) -> None:
-        self._timer = None
-        if not timer.cancelled():
-            self._queue.append(WaitOver())
-
-    def _priority(self) -> Priority:
-        request = self.state.request
-        return Priority(priority_key=request.priority, fairness_key=request.tenant)
+        self._under_way.start(action, before)
 
     # --- continue-as-new ----------------------------------------------------------------------------------
 
@@ -241,7 +229,7 @@ class AgentWorkflow:
 
     async def _continue_as_new_when_idle(self) -> None:
         """Dispatch nothing more; once nothing is in flight and nobody waits for a receipt, continue."""
-        if self._in_flight:
+        if not self._under_way.is_idle:
             return
         await workflow.wait_condition(lambda: bool(self._queue) or workflow.all_handlers_finished())
         if not self._queue:
@@ -255,13 +243,14 @@ class AgentWorkflow:
     # --- messages -----------------------------------------------------------------------------------------
 
     @workflow.signal(
-        dynamic=True, description="approve, deny, answer or decide; others show under `rejected`."
+        dynamic=True,
+        description="decide (approve, deny, answer), say, pause, resume, cancel, notify; others show under `rejected`.",
     )
     def on_signal(self, name: str, values: Sequence[RawValue]) -> None:
         """Put a message on the queue."""
         self._queue.append(Mail(raw_message(name, values)))
 
-    @workflow.update(dynamic=True, description="decide: answers {accepted, reason} at once.")
+    @workflow.update(dynamic=True, description="The same messages as signals; answers {accepted, reason}.")
     async def on_update(self, name: str, values: Sequence[RawValue]) -> Receipt:
         """Put a message on the queue and wait until the run has taken it, which it does at once."""
         mail = Mail(raw_message(name, values))

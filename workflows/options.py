@@ -60,6 +60,15 @@ MODEL_TIMEOUT = timedelta(minutes=15)
 LOOKUP_TIMEOUT = timedelta(seconds=30)
 """For activities that only read what is on the worker or on the server."""
 
+EDIT_TIMEOUT = timedelta(seconds=15)
+"""For all attempts: enough for a worker that dies meanwhile. Nothing else of the run is taken until then."""
+
+NOTICE_ATTEMPTS = 12
+"""About four minutes, and what the receiver asks for: Slack takes one message a second."""
+
+NOTICE_TIMEOUT = timedelta(seconds=10)
+"""One message to a webhook."""
+
 REPORT_MARGIN = timedelta(seconds=10)
 """Beyond a tool's own timeout, which the activity keeps: time to report the outcome. The server's timeout says
 only that the attempt was lost."""
@@ -101,6 +110,38 @@ def carry_options(priority: Priority) -> ActivityConfig:
     options = lookup_options(priority)
     options["retry_policy"] = _retry(attempts=0)
     return options
+
+
+def preview_options(spec: ToolSpec, priority: Priority) -> ActivityConfig:
+    """How a preview is taken: it reads, so it is retried as often as a read."""
+    return ActivityConfig(
+        start_to_close_timeout=timedelta(seconds=spec.timeout_seconds) + REPORT_MARGIN,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=_retry(TOOL_ATTEMPTS),
+        priority=priority,
+    )
+
+
+def edit_options(spec: ToolSpec, priority: Priority) -> ActivityConfig:
+    """How edited arguments are checked. The run takes nothing else meanwhile, so not for long."""
+    options = preview_options(spec, priority)
+    options["schedule_to_close_timeout"] = EDIT_TIMEOUT
+    return options
+
+
+def notice_options(priority: Priority) -> ActivityConfig:
+    """How the webhook is told."""
+    return ActivityConfig(
+        start_to_close_timeout=NOTICE_TIMEOUT,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=_retry(NOTICE_ATTEMPTS),
+        priority=priority,
+    )
+
+
+def cancel_options(priority: Priority) -> ActivityConfig:
+    """How the server is asked to cancel the run. Without end: a person wants it to stop."""
+    return carry_options(priority)
 
 
 def tool_options(spec: ToolSpec, priority: Priority) -> ActivityConfig:

@@ -12,18 +12,27 @@ from agents.agent import read_definition
 from agents.effect import EffectClass
 from agents.events import (
     Action,
+    AsideEnded,
+    AskAside,
     AskModel,
     CallEnded,
     CallFailed,
+    CancelAsked,
+    CancelRun,
     Dispatch,
     Event,
     ModelFailed,
+    Previewed,
     Replied,
     Resolve,
     Resolved,
     ResolveFailed,
+    TakePreview,
+    Tell,
+    Told,
 )
 from agents.failure import Failure, FailureType
+from agents.preview import Preview, Stale, preview_of
 from agents.reply import Reply
 from agents.tool_call import ToolOutput
 
@@ -42,8 +51,29 @@ def event_of(action: Action, handle: ActivityHandle[RawValue]) -> Event:
             if failure:
                 return CallFailed(call.id, failure)
             return CallEnded(call.id, _output(handle.result(), action.input.result_bytes))
+        case TakePreview(call, _):
+            return Previewed(call, None if failure else preview_of_result(handle.result()), failure)
+        case AskAside(gate, _, asked, number, _):
+            answered = ModelFailed(failure) if failure else _replied(handle.result())
+            if isinstance(answered, Replied):
+                return AsideEnded(gate, asked, number, answered.reply)
+            return AsideEnded(gate, asked, number, None, answered.failure)
+        case Tell(gate, digest, _):
+            return Told(gate, digest, failure)
+        case CancelRun():
+            return CancelAsked()
         case _:
             raise TypeError(f"no activity is behind {action}")
+
+
+def preview_of_result(value: RawValue) -> Preview:
+    """What a tool said a call would do; what a person gave in its place is taken as the text."""
+    data = value.payload.data
+    try:
+        given = Preview.model_validate_json(data)
+    except ValidationError:
+        return preview_of(_text(data))
+    return given if given.model_fields_set else preview_of(_text(data))
 
 
 def _resolved(value: RawValue) -> Resolved | ResolveFailed:
@@ -113,6 +143,7 @@ def failure_of(error: ActivityError, *, fenced: bool = False) -> Failure:
                 message=cause.message,
                 wait_seconds=details.get("wait_seconds"),
                 attempts=details.get("attempts", 1),
+                stale=_stale(details.get("stale")),
             )
         case CancelledError():
             # Event 0: no worker had picked it up.
@@ -126,6 +157,13 @@ def failure_of(error: ActivityError, *, fenced: bool = False) -> Failure:
             return Failure(type=FailureType.EXHAUSTED, message=cause.message)
         case cause:
             return Failure(type=FailureType.EXHAUSTED, message=str(cause or error))
+
+
+def _stale(given: object) -> Stale | None:
+    try:
+        return None if given is None else Stale.model_validate(given)
+    except ValidationError:  # from another version of this code: a person is asked all the same
+        return None
 
 
 def _sending(detail: object) -> bool:

@@ -1,13 +1,18 @@
 """What a run tells the server about itself, written only when it changes, since each write is an event."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
+from agents import bounds
 from agents.details import details
 from agents.gate import Card
 from agents.search_attributes import (
+    AGENT_DEADLINE,
     AGENT_NAME,
     AGENT_PHASE,
     AGENT_RISK,
@@ -16,21 +21,25 @@ from agents.search_attributes import (
     AGENT_WAITING_ON,
 )
 from agents.state import RunState
-from agents.status import cards, highest_risk, phase
+from agents.status import asked, cards, highest_risk, next_deadline, phase
 
 _NAME = SearchAttributeKey.for_keyword(AGENT_NAME.name)
 _TENANT = SearchAttributeKey.for_keyword(AGENT_TENANT.name)
 _PHASE = SearchAttributeKey.for_keyword(AGENT_PHASE.name)
 _WAITING_ON = SearchAttributeKey.for_keyword_list(AGENT_WAITING_ON.name)
 _RISK = SearchAttributeKey.for_keyword(AGENT_RISK.name)
+_DEADLINE = SearchAttributeKey.for_datetime(AGENT_DEADLINE.name)
 _TURN = SearchAttributeKey.for_int(AGENT_TURN.name)
-
-ANYONE = "anyone"
-"""Who may decide, as long as gates name nobody."""
 
 CARDS = "cards"
 MEMO_CARDS = 20
 """Cards in the memo; a listing of a thousand runs reads them all."""
+
+MEMO_BYTES = 16 * bounds.KIB
+"""Of all cards in the memo: a card that does not fit is left with its bare facts, and the query `status` has it whole."""
+
+COMMANDS = {"command", "others"}
+LONG = {"preview", "changed", "stated", "evidence", "thread", "undo"}
 
 
 class Publisher:
@@ -38,23 +47,24 @@ class Publisher:
 
     def __init__(self) -> None:
         self._attributes: tuple[object, ...] | None = None
+        self._deadline: datetime | None = None
         # None: a memo that was given at the start is no card of ours, and is overwritten.
-        self._gates: tuple[str, ...] | None = None if CARDS in workflow.info().raw_memo else ()
+        self._gates: tuple[object, ...] | None = None if CARDS in workflow.info().raw_memo else ()
 
     def publish(self, state: RunState) -> None:
         """Write what has changed since the last time."""
         self._search_attributes(state)
-        gates = tuple(gate.digest for gate in state.gates.values())
+        gates = _showing(state)
         if gates != self._gates:
-            shown = cards(state, workflow.info().namespace)[:MEMO_CARDS]
-            workflow.upsert_memo({CARDS: [_memo_card(card) for card in shown]})
+            workflow.upsert_memo({CARDS: memo_cards(cards(state, workflow.info().namespace))})
             self._gates = gates
         workflow.set_current_details(details(state, workflow.info().namespace))
 
     def resume(self, state: RunState) -> None:
         """Take what the previous execution wrote as written: continue-as-new keeps attributes and memo."""
         self._attributes = _changing(state)
-        self._gates = tuple(gate.digest for gate in state.gates.values())
+        self._deadline = next_deadline(state)
+        self._gates = _showing(state)
 
     def _search_attributes(self, state: RunState) -> None:
         now = _changing(state)
@@ -64,9 +74,13 @@ class Publisher:
         updates: list[SearchAttributeUpdate[Any]] = [
             _PHASE.value_set(phase(state)),
             _TURN.value_set(state.turn),
-            _WAITING_ON.value_set([ANYONE] if state.gates else []),
+            _WAITING_ON.value_set(list(asked(state))),
             _RISK.value_set(risk) if risk else _RISK.value_unset(),
         ]
+        deadline = next_deadline(state)
+        if deadline != self._deadline:
+            updates.append(_DEADLINE.value_set(deadline) if deadline else _DEADLINE.value_unset())
+            self._deadline = deadline
         if self._attributes is None:
             updates += [_NAME.value_set(state.request.agent), _TENANT.value_set(state.request.tenant)]
         workflow.upsert_search_attributes(updates)
@@ -75,9 +89,36 @@ class Publisher:
 
 
 def _changing(state: RunState) -> tuple[object, ...]:
-    return (phase(state), bool(state.gates), highest_risk(state))
+    return (phase(state), asked(state), highest_risk(state), next_deadline(state))
 
 
-def _memo_card(card: Card) -> dict[str, object]:
-    # The commands are made of the rest and would double the memo.
-    return card.model_dump(mode="json", exclude={"command", "others"})
+def _showing(state: RunState) -> tuple[object, ...]:
+    """What of the open gates is on their cards and may change."""
+    return tuple(
+        (
+            gate.digest,
+            gate.votes,
+            tuple(gate.delegated.items()),
+            tuple((each.question, each.answer) for each in gate.thread),
+            gate.rung,
+            gate.reminded,
+            gate.deadline,
+            gate.undelivered,
+        )
+        for gate in state.gates.values()
+    )
+
+
+def memo_cards(shown: Sequence[Card]) -> list[dict[str, object]]:
+    """Cards as the memo holds them: without what is made of the rest, and in bounds."""
+    left = MEMO_BYTES
+    found = []
+    for card in shown[:MEMO_CARDS]:
+        # The commands are made of the rest and would double the memo.
+        whole = card.model_dump(mode="json", exclude=COMMANDS, exclude_defaults=True)
+        if len(to_json(whole)) > left:
+            short = card.model_copy(update={"shortened": True})
+            whole = short.model_dump(mode="json", exclude={*COMMANDS, *LONG}, exclude_defaults=True)
+        left -= len(to_json(whole))
+        found.append(whole)
+    return found

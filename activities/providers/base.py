@@ -26,13 +26,16 @@ class Provider(Protocol):
         """The entry as the API's JSON items, joined by commas; empty where the API has no words for it."""
         ...
 
-    async def complete(self, definition: Definition, prefix: Sequence[bytes], cache_key: str) -> Reply:
+    async def complete(
+        self, definition: Definition, prefix: Sequence[bytes], cache_key: str, *, aside: bool = False
+    ) -> Reply:
         """Ask for the next reply.
 
         Args:
             definition: The run's snapshot.
             prefix: The transcript, encoded; joined by commas it is the request's list of items.
             cache_key: The same for every call of a run, so that the provider's prompt cache can hit.
+            aside: The reply shall be text. The tools are declared all the same: the cache goes by them, too.
 
         Raises:
             openai.APIError: As the client of the API raises it.

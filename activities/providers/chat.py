@@ -29,10 +29,12 @@ class ChatProvider(Provider):
             case ReplyEntry(reply=reply):
                 return _passed_back(reply)
 
-    async def complete(self, definition: Definition, prefix: Sequence[bytes], cache_key: str) -> Reply:
+    async def complete(
+        self, definition: Definition, prefix: Sequence[bytes], cache_key: str, *, aside: bool = False
+    ) -> Reply:
         """See `Provider`."""
         system = compact({"role": "system", "content": definition.instructions})
-        fields = _fields(definition, cache_key)
+        fields = _fields(definition, cache_key, aside=aside)
         raw = await self._endpoint.post("/chat/completions", fields, "messages", (system, *prefix))
         return read(definition, raw, _answer)
 
@@ -41,7 +43,7 @@ class ChatProvider(Provider):
         await self._endpoint.aclose()
 
 
-def _fields(definition: Definition, cache_key: str) -> dict[str, Any]:
+def _fields(definition: Definition, cache_key: str, *, aside: bool) -> dict[str, Any]:
     tools = [
         {
             "type": "function",
@@ -57,6 +59,8 @@ def _fields(definition: Definition, cache_key: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"model": definition.model}
     if tools:
         fields |= {"tools": tools, "parallel_tool_calls": True}
+        if aside:
+            fields["tool_choice"] = "none"
     if definition.max_output_tokens is not None:
         fields["max_completion_tokens"] = definition.max_output_tokens
     return fields | {"prompt_cache_key": cache_key}

@@ -17,6 +17,7 @@ REFUSALS: Mapping[str, tuple[str, ...]] = {
     "include": ("encrypted content is not supported", "reasoning.encrypted_content"),
     "prompt_cache_key": ("prompt_cache_key",),
     "parallel_tool_calls": ("parallel_tool_calls",),
+    "tool_choice": ("tool_choice",),
 }
 """Fields that only make a request better, and how a server that does not take one says so.
 

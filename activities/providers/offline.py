@@ -50,11 +50,14 @@ class OfflineProvider(Provider):
         """See `Provider`; the wire form is the transcript's own."""
         return entry_json(entry)
 
-    async def complete(self, definition: Definition, prefix: Sequence[bytes], cache_key: str) -> Reply:
+    async def complete(
+        self, definition: Definition, prefix: Sequence[bytes], cache_key: str, *, aside: bool = False
+    ) -> Reply:
         """See `Provider`."""
         await asyncio.sleep(self._seconds)
         entries = ENTRIES.validate_json(b"[" + b",".join(prefix) + b"]")
-        return replied(definition, _answer(definition, Conversation.of(entries)))
+        answer = _aside(entries) if aside else _answer(definition, Conversation.of(entries))
+        return replied(definition, answer)
 
     async def aclose(self) -> None:
         """See `Provider`."""
@@ -101,11 +104,19 @@ def _answer(definition: Definition, heard: Conversation) -> Answer:
     return _says(_ending(written[-1][1], read, summary))
 
 
+def _aside(entries: Sequence[Message | ReplyEntry | Result]) -> Answer:
+    question = next((entry.text for entry in reversed(entries) if isinstance(entry, Message)), "")
+    return _says(
+        f"You asked: {clip(question, 300)} A stand-in has no reasons of its own and cannot answer that: the card says "
+        "all there is to know. With OPENAI_API_KEY set on the worker, a model would answer."
+    )
+
+
 def _ending(write: Result, read: Sequence[tuple[dict[str, Any], Result]], summary: str) -> str:
     done = sum(result.state == "done" for _, result in read)
     told = f"{done} of {len(read)} documents read"
     if write.state == "done":
-        return f"{told}; the summary is in {SUMMARY}."
+        return f"{told}. {clip(write.content, 300)}"
     verb = "denied" if write.state == "denied" else "not possible"
     return f"{told}; writing {SUMMARY} was {verb} ({clip(write.content, 200)}), so here it is:\n\n{summary}"
 

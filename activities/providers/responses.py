@@ -29,9 +29,12 @@ class ResponsesProvider(Provider):
             case ReplyEntry(reply=reply):
                 return b",".join(compact(item) for item in _passed_back(reply))
 
-    async def complete(self, definition: Definition, prefix: Sequence[bytes], cache_key: str) -> Reply:
+    async def complete(
+        self, definition: Definition, prefix: Sequence[bytes], cache_key: str, *, aside: bool = False
+    ) -> Reply:
         """See `Provider`."""
-        raw = await self._endpoint.post("/responses", _fields(definition, cache_key), "input", prefix)
+        fields = _fields(definition, cache_key, aside=aside)
+        raw = await self._endpoint.post("/responses", fields, "input", prefix)
         return read(definition, raw, _answer)
 
     async def aclose(self) -> None:
@@ -39,7 +42,7 @@ class ResponsesProvider(Provider):
         await self._endpoint.aclose()
 
 
-def _fields(definition: Definition, cache_key: str) -> dict[str, Any]:
+def _fields(definition: Definition, cache_key: str, *, aside: bool) -> dict[str, Any]:
     tools = [
         {
             "type": "function",
@@ -53,6 +56,8 @@ def _fields(definition: Definition, cache_key: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"model": definition.model, "instructions": definition.instructions}
     if tools:
         fields |= {"tools": tools, "parallel_tool_calls": True}
+        if aside:
+            fields["tool_choice"] = "none"
     if definition.max_output_tokens is not None:
         fields["max_output_tokens"] = definition.max_output_tokens
     # Without storage a model's reasoning can only come back with us, and it is worth that: it was paid for.

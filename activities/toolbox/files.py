@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from activities.toolbox.change import change
 from activities.toolbox.workspace import Workspace
 from activities.tools import Excerpt, Tool, ToolRejected, tool
 from agents import bounds
@@ -50,7 +51,15 @@ def file_tools(workspace: Path) -> tuple[Tool, ...]:
             raise ToolRejected(f"{path!r} has only {size} bytes")
         return _excerpt(path, data, offset, size)
 
-    @tool(Effect(writes=True, idempotent=True, reversible=True), timeout_seconds=30)
+    def would_write(path: str, content: str) -> str:
+        return change(path, files.present(path), content.encode(errors="replace"))
+
+    @tool(
+        Effect(writes=True, idempotent=True, reversible=True),
+        timeout_seconds=30,
+        preview=would_write,
+        undo="Write the former content back, or delete the file if it was new. No copy of what is replaced is kept.",
+    )
     async def write_file(
         path: Annotated[str, PATH], content: Annotated[str, Field(description="All of it.")]
     ) -> str:

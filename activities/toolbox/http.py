@@ -63,7 +63,11 @@ def http_tools(allow: frozenset[str]) -> tuple[Tool, ...]:
         """Fetch a URL. Follows redirects. A long answer comes in parts: the result then says how to go on."""
         return _excerpt(await web.get(url, context), offset)
 
-    @tool(Effect(writes=True, idempotent=True, reversible=True), timeout_seconds=60)
+    @tool(
+        Effect(writes=True, idempotent=True, reversible=True),
+        timeout_seconds=60,
+        undo="Put the former resource back. No copy of it is kept.",
+    )
     async def http_put(
         url: Annotated[str, URL], body: Annotated[str, BODY], *, context: ToolContext
     ) -> Excerpt:

@@ -1,5 +1,6 @@
 """The folder that file tools are confined to. Blocking: called from threads. Standard library only."""
 
+import hashlib
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from activities.toolbox.change import COMPARED_BYTES, Present
 from activities.tools import ToolRejected
 
 WALKED_FILES = 100_000
@@ -57,7 +59,7 @@ class Workspace:
         """
         target = self._inside(path)
         try:
-            descriptor = os.open(target, os.O_RDONLY | NO_FOLLOW | NO_WAIT | BINARY)
+            descriptor = _opened(target)
         except (FileNotFoundError, NotADirectoryError):
             raise ToolRejected(f"{path!r} does not exist; list_files shows what does") from None
         except PermissionError:
@@ -73,17 +75,32 @@ class Workspace:
         finally:
             os.close(descriptor)
 
+    def present(self, path: str) -> Present | None:
+        """The file that a write to this path would replace; None where there is none.
+
+        Raises:
+            ToolRejected: No file can be written there.
+        """
+        target = self._replaceable(path)
+        try:
+            with os.fdopen(_opened(target), "rb") as file:
+                data = file.read(COMPARED_BYTES + 1)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError:
+            return Present(target.stat().st_size)
+        return Present(size, digest, data if len(data) <= COMPARED_BYTES else None)
+
     def write(self, path: str, data: bytes) -> None:
         """Put a file there as a whole, in place of one that is there already: nobody ever sees half of it.
 
         Raises:
             ToolRejected: No file can be written there.
         """
-        target = self._inside(path)
-        if target.exists() and not target.is_file():
-            raise ToolRejected(f"{path!r} is not a file and cannot be replaced by one")
-        if target.exists() and not os.access(target, os.W_OK):
-            raise ToolRejected(f"{path!r} is write-protected")
+        target = self._replaceable(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, data)
@@ -91,6 +108,19 @@ class Workspace:
             raise ToolRejected(f"{path!r}: a part of the path is a file, not a folder") from None
         except PermissionError:
             raise ToolRejected(f"{path!r} may not be written by this worker") from None
+
+    def _replaceable(self, path: str) -> Path:
+        """Where a file may be put.
+
+        Raises:
+            ToolRejected: Something is there that may not be replaced.
+        """
+        target = self._inside(path)
+        if target.exists() and not target.is_file():
+            raise ToolRejected(f"{path!r} is not a file and cannot be replaced by one")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise ToolRejected(f"{path!r} is write-protected")
+        return target
 
     def _wanted(self, pattern: str) -> list[str]:
         """The pattern's parts: `**` for any folders, else a glob for one name."""
@@ -162,6 +192,10 @@ def _size(path: Path, root: Path) -> int | None:
         if inside and stat.S_ISREG(status.st_mode):
             return status.st_size
     return None
+
+
+def _opened(target: Path) -> int:
+    return os.open(target, os.O_RDONLY | NO_FOLLOW | NO_WAIT | BINARY)
 
 
 def _replace(target: Path, data: bytes) -> None:

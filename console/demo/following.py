@@ -8,18 +8,24 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from agents.gate import Card, GateKind
+from agents.gate import SHORTEST_DIGEST, Card, GateKind
 from console.cards import card_body
 from console.demo.workers import DemoWorker
-from console.exits import Trouble
+from console.exits import Exit, Trouble
 from console.follow import Follower
-from console.lines import temporal_line
+from console.lines import starter_line, temporal_line
 from console.telling import Teller
 from console.text import one_line, plain
 from console.trajectory.steps import DecisionStep, Step
 
 WRITES = "write_file"
 """The only call that the demo approves by itself: it stays within the demo's folder."""
+CARD_LINES = 4
+"""Of the preview: the demo is to fit a screen or two."""
+
+ELSEWHERE = "reviewed/summary.md"
+"""Where the demo has the summary written instead, to show an approval with an edit."""
+
 LINE_SECONDS = 30.0
 
 MODEL_HINT = "Without OPENAI_API_KEY and OPENAI_BASE_URL an offline stand-in plays the model."
@@ -63,16 +69,27 @@ class DemoFollower(Follower):
             if failed:
                 self._say(Text(MODEL_HINT, style="yellow"))
             return await super()._decide(card)
-        self.session.say("", *card_body(card, datetime.now(UTC)))
+        if card.changed:
+            self.session.say(
+                "", Text(f"? {card.gate} asks again: {one_line(card.changed, 300)}", "bold yellow")
+            )
+        else:
+            self.session.say("", *card_body(card, datetime.now(UTC), limit=CARD_LINES))
         call = self.reading.calls.get(card.call or "")
         if card.kind is not GateKind.APPROVAL or call is None or call.tool != WRITES:
             hint = MODEL_HINT if failed else "Start the demo in a terminal, and you are asked."
             raise Trouble(f"{card.gate} waits for a person, and there is no terminal to ask at. {hint}")
         self.answered.add(card.digest)
-        line = temporal_line(card, card.command, self.session.connection)
-        self.session.say(
-            "There is no terminal to ask at, so the demo pastes the approving line itself:", f"$ {line}"
-        )
+        if card.changed:
+            how = (
+                "What would happen is another thing now. The demo approves that with Temporal's own command:"
+            )
+            line = temporal_line(card, card.command, self.session.connection)
+        else:
+            how = 'There is no terminal to ask at, so the demo decides itself. First it says "like this instead":'
+            bound = ("--digest", card.digest[:SHORTEST_DIGEST])
+            line = starter_line("approve", self.run, card.gate, "--set", f"path={ELSEWHERE}", *bound)
+        self.session.say(how, f"$ {line}")
         await asyncio.to_thread(paste, line)
         return True
 
@@ -84,15 +101,17 @@ def paste(line: str) -> None:
         Trouble: It failed.
     """
     try:
-        subprocess.run(  # noqa: S603 - the line is our own card's
+        ended = subprocess.run(  # noqa: S603 - the line is our own card's
             ["/bin/sh", "-c", line],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=LINE_SECONDS,
-            check=True,
         )
-    except subprocess.CalledProcessError as error:
-        raise Trouble(f"That line failed: {one_line(error.stderr or error.stdout, 1000)}") from error
+        if ended.returncode not in (
+            Exit.DONE,
+            Exit.WAITING,
+        ):  # waiting: it asks again, for the call as it is now
+            raise Trouble(f"That line failed: {one_line(ended.stderr or ended.stdout, 1000)}")
     except subprocess.TimeoutExpired as error:
         raise Trouble(f"That line did not end within {LINE_SECONDS:g} s.") from error

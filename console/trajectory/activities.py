@@ -2,38 +2,91 @@
 
 import re
 
+from pydantic import BaseModel
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
 from agents.agent import Definition
+from agents.arguments import short_arguments
+from agents.failure import FailureType
 from agents.ids import call_id
 from agents.model_call import ModelInput
+from agents.notice import Notice
+from agents.preview import Preview, Stale
 from agents.reply import ProposedCall, Reply
 from agents.tool_call import ToolInput, ToolOutput
 from agents.transcript import Result
-from agents.turn import short_arguments
+from console.trajectory.messages import edit_checked
+from console.trajectory.passing import passes, take_rules
 from console.trajectory.reading import Attempt, Reading, first, moment, read, why
-from console.trajectory.steps import CallStep, ModelStep, Step, Work
+from console.trajectory.steps import CallStep, ErrandStep, ModelStep, Step, Work
 
-MODEL = re.compile(r"t(\d+)\.model")
+MODEL = re.compile(r"t(\d+)\.model(?:\.\d+)?")
 CALL = re.compile(r"t(\d+)\.c\d+")
-RESOLVE = "agent.resolve"
+PREVIEW = re.compile(r"(.+?)\.(preview|edit)(?:\.\d+)?")
+ASIDE = re.compile(r"((?:t(\d+)\.)?.+)\.aside\.[\d.a-f]+")
+MODEL_TYPE = "agent.model"
+
+
+class StaleDetails(BaseModel):
+    """What a failure of type Stale carries."""
+
+    stale: Stale
+
+
+Dispatched = ModelStep | CallStep | ErrandStep
 
 
 def scheduled(reading: Reading, event: HistoryEvent) -> list[Step]:
     """An activity was dispatched."""
     given = event.activity_task_scheduled_event_attributes
-    at = moment(event.event_time)
-    if found := MODEL.fullmatch(given.activity_id):
-        asked = ModelStep(at=at, turn=int(found[1]))
-        reading.activities[event.event_id] = asked
-        settled = _settle(reading, read(given.input, ModelInput))
-        return [*settled, *reading.add(asked)]
-    if found := CALL.fullmatch(given.activity_id):
-        call = _call(reading, given.activity_id, int(found[1]), given.activity_type.name, event)
+    name, at = given.activity_id, moment(event.event_time)
+    if given.activity_type.name == MODEL_TYPE:
+        return _model(reading, event)
+    if found := CALL.fullmatch(name):
+        call = _call(reading, name, int(found[1]), given.activity_type.name, event)
         reading.activities[event.event_id] = call
         return [call]
-    return []
+    match given.activity_type.name:
+        case "agent.preview":
+            held = PREVIEW.fullmatch(name)
+            about, purpose = (held[1], held[2]) if held else (name, "")
+            errand = ErrandStep(at=at, what="preview", about=about, edited=purpose == "edit")
+            reading.checking = reading.checking or errand.edited
+        case "agent.notify":
+            notice = read(given.input, Notice)
+            about, text = (notice.card.gate, notice.what) if notice else (name, "")
+            errand = ErrandStep(at=at, what="notice", about=about, text=text)
+        case _:
+            return []
+    reading.activities[event.event_id] = errand
+    return reading.add(errand)
+
+
+def _model(reading: Reading, event: HistoryEvent) -> list[Step]:
+    given = event.activity_task_scheduled_event_attributes
+    at, sent = moment(event.event_time), read(given.input, ModelInput)
+    if found := MODEL.fullmatch(given.activity_id):
+        asked = ModelStep(at=at, turn=int(found[1]))
+    elif found := ASIDE.fullmatch(given.activity_id):
+        asked = ModelStep(at=at, turn=int(found[2] or 0), aside=found[1])
+    else:
+        return []
+    reading.activities[event.event_id] = asked
+    told = _settle(reading, sent)
+    return [*told, *([] if asked.aside else _sees(reading, asked.turn)), *reading.add(asked)]
+
+
+def _sees(reading: Reading, turn: int) -> list[Step]:
+    """A turn's model call is told all that people have said by then."""
+    seen, reading.unseen = reading.unseen, []
+    for said in seen:
+        said.seen = turn
+    if reading.state:
+        known = tuple(said.model_copy(update={"seen": said.seen or turn}) for said in reading.state.said)
+        reading.state = reading.state.model_copy(update={"said": known})
+    return list(seen)
 
 
 def _call(reading: Reading, name: str, turn: int, tool: str, event: HistoryEvent) -> CallStep:
@@ -51,6 +104,7 @@ def _call(reading: Reading, name: str, turn: int, tool: str, event: HistoryEvent
         call.arguments, call.key, call.effect = given.arguments, given.key, given.effect
         sent = ProposedCall(id="", tool=tool, arguments=given.arguments)
         call.summary = call.summary or short_arguments(sent)
+        passes(reading, call, at)
     return call
 
 
@@ -81,6 +135,8 @@ def completed(reading: Reading, event: HistoryEvent) -> list[Step]:
         case None:
             _definition(reading, read(given.result, Definition))
             return []
+        case ErrandStep() as errand:
+            return [errand, *_previewed(reading, errand, given.result, event)]
         case ModelStep() as asked:
             return [asked, *_replied(reading, asked, read(given.result, Reply), event)]
         case CallStep() as call:
@@ -89,9 +145,24 @@ def completed(reading: Reading, event: HistoryEvent) -> list[Step]:
             return [call]
 
 
+def _previewed(
+    reading: Reading, errand: ErrandStep, found: Payloads | None, event: HistoryEvent
+) -> list[Step]:
+    if not errand.edited:
+        return []
+    # What a person gave in its place says nothing against the arguments.
+    told = Preview(problem=errand.failure) if found is None else read(found, Preview) or Preview()
+    return edit_checked(reading, told, moment(event.event_time))
+
+
 def failed(reading: Reading, event: HistoryEvent) -> list[Step]:
     """An activity's last attempt failed."""
     given = event.activity_task_failed_event_attributes
+    step = reading.activities.get(given.scheduled_event_id)
+    if isinstance(step, CallStep) and given.failure.application_failure_info.type == FailureType.STALE:
+        step.returned += 1
+        details = read(given.failure.application_failure_info.details, StaleDetails)
+        take_rules(reading, details.stale.rules if details else None)
     return _not_done(reading, given.scheduled_event_id, event, "failed", given.failure)
 
 
@@ -107,6 +178,16 @@ def cancelled(reading: Reading, event: HistoryEvent) -> list[Step]:
     return _not_done(reading, given.scheduled_event_id, event, "cancelled", None)
 
 
+def cancel_requested(reading: Reading, event: HistoryEvent) -> list[Step]:
+    """The run stopped a model call, and does not wait for its end."""
+    given = event.activity_task_cancel_requested_event_attributes
+    step = reading.activities.get(given.scheduled_event_id)
+    if not isinstance(step, ModelStep):
+        return []
+    step.state, step.ended = "cancelled", moment(event.event_time)
+    return [step]
+
+
 def _not_done(
     reading: Reading, scheduling: int, event: HistoryEvent, state: Work, failure: Failure | None
 ) -> list[Step]:
@@ -115,12 +196,10 @@ def _not_done(
         return []
     if failure is not None:
         step.failure = why(failure)
-    return [step]
+    return [step, *(_previewed(reading, step, None, event) if isinstance(step, ErrandStep) else ())]
 
 
-def _ended(
-    reading: Reading, scheduling: int, event: HistoryEvent, state: Work
-) -> ModelStep | CallStep | None:
+def _ended(reading: Reading, scheduling: int, event: HistoryEvent, state: Work) -> Dispatched | None:
     step = reading.activities.pop(scheduling, None)
     if step is None:
         return None
@@ -135,7 +214,8 @@ def _definition(reading: Reading, definition: Definition | None) -> None:
     if definition is not None:
         reading.header.model = definition.model
         reading.header.dial = reading.header.dial or definition.dial
-        reading.effects = {spec.name: spec.effect.effect_class for spec in definition.tools}
+        reading.definition = definition
+        take_rules(reading, definition.rules)
 
 
 def _replied(reading: Reading, asked: ModelStep, reply: Reply | None, event: HistoryEvent) -> list[Step]:
@@ -144,6 +224,8 @@ def _replied(reading: Reading, asked: ModelStep, reply: Reply | None, event: His
     asked.model, asked.finish, asked.text = reply.model, reply.finish, reply.text
     asked.input_tokens, asked.cached_tokens = reply.usage.input_tokens, reply.usage.cached_tokens
     asked.output_tokens = reply.usage.output_tokens
+    if asked.aside:
+        return []
     proposed: list[Step] = []
     for number, item in enumerate(reply.calls, start=1):
         call = CallStep(
@@ -152,8 +234,10 @@ def _replied(reading: Reading, asked: ModelStep, reply: Reply | None, event: His
             turn=asked.turn,
             tool=item.tool,
             arguments=item.arguments,
+            proposed=item.arguments,
             summary=short_arguments(item),
-            effect=reading.effects.get(item.tool),
+            effect=spec.effect.effect_class if (spec := reading.spec(item.tool)) else None,
+            problem=item.problem,
             state="failed" if item.problem else "planned",
             result=item.problem,
         )

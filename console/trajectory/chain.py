@@ -18,8 +18,8 @@ from console.trajectory.derive import History, read_chain
 from console.trajectory.reading import moment
 
 
-async def chain_of(client: Client, run: str) -> list[History]:
-    """The executions of a run that continued one another up to the latest one, oldest first.
+async def chain_of(client: Client, run: str, latest: str | None = None) -> list[History]:
+    """The executions of a run that continued one another, oldest first: up to `latest`, or else the run's latest one.
 
     One whose history is gone is in it with `events=None`; where the walk then finds an older one that is still
     there, it goes on with that.
@@ -28,7 +28,7 @@ async def chain_of(client: Client, run: str) -> list[History]:
         RPCError: There is no such run (NOT_FOUND), or the server does not answer.
     """
     found: list[History] = []
-    execution: str | None = (await describe(client, run)).execution.id
+    execution: str | None = latest or (await describe(client, run)).execution.id
     while execution:
         history = await _history(client, run, execution)
         found.insert(0, history)

@@ -33,6 +33,7 @@ READERS: dict[str, Callable[[Reading, HistoryEvent], list[Step]]] = {
     "activity_task_completed": activities.completed,
     "activity_task_failed": activities.failed,
     "activity_task_timed_out": activities.timed_out,
+    "activity_task_cancel_requested": activities.cancel_requested,
     "activity_task_canceled": activities.cancelled,
     "workflow_properties_modified": messages.memo_changed,
     "workflow_execution_signaled": messages.signaled,

@@ -1,5 +1,6 @@
 """How a run begins, goes on and ends, and what operators and the server do to it. Pure."""
 
+import re
 from typing import Literal
 
 from temporalio.api.enums.v1 import TimeoutType, WorkflowTaskFailedCause
@@ -8,9 +9,12 @@ from temporalio.api.history.v1 import HistoryEvent
 from agents.ids import BadId, parse_run_id
 from agents.request import task_text
 from agents.result import RunResult
-from console.trajectory.messages import gates_of
+from console.trajectory.gates import gates_of
 from console.trajectory.reading import Reading, first, moment, read, value, why
 from console.trajectory.steps import Ending, Step, WaitStep
+
+GATE = re.compile(r"(t\d+\.(?:c\d+|model)|budget\.\d+): ")
+"""How the summary of a gate's timer begins."""
 
 
 def run_started(reading: Reading, event: HistoryEvent) -> list[Step]:
@@ -100,7 +104,13 @@ def timer_started(reading: Reading, event: HistoryEvent) -> list[Step]:
     if (going_on := reading.waits.pop(why, None)) is not None:
         reading.timers[event.event_id] = going_on
         return []
-    step = WaitStep(at=at, until=at + given.start_to_fire_timeout.ToTimedelta(), why=why)
+    about = GATE.match(why)
+    step = WaitStep(
+        at=at,
+        until=at + given.start_to_fire_timeout.ToTimedelta(),
+        why=why,
+        gate=about[1] if about else None,
+    )
     reading.timers[event.event_id] = step
     return reading.add(step)
 

@@ -10,13 +10,22 @@ from pydantic import BaseModel, ValidationError
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import Failure
 
+from agents.agent import Definition, ToolSpec
+from agents.effect import Dial
+from agents.gate import Decision, Gate
+from agents.message import RawMessage
+from agents.preview import Preview
+from agents.rules import RuleSet
+from agents.state import RunState
 from console.trajectory.steps import (
     CallStep,
     DecisionStep,
     Ending,
+    ErrandStep,
     GateStep,
     ModelStep,
     NoteStep,
+    SteerStep,
     Step,
     Trajectory,
     WaitStep,
@@ -34,6 +43,15 @@ class Attempt:
     """Why the attempt before it failed."""
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A message to the run whose answer is open."""
+
+    message: RawMessage
+    decision: Decision | None
+    step: DecisionStep | SteerStep
+
+
 @dataclass
 class Reading:
     """A run's steps so far, and those of them that later events will refer to."""
@@ -41,13 +59,34 @@ class Reading:
     header: Trajectory = field(default_factory=lambda: Trajectory(run=""))
     ending: Ending | None = None
     steps: list[Step] = field(default_factory=list)
-    effects: dict[str, str] = field(default_factory=dict)
-    """Effect classes by tool."""
+    definition: Definition | None = None
+    """The run's snapshot; None before it, and where it is in a part of the chain that is gone."""
+    rules: RuleSet | None = None
+    """By which the run goes now: the snapshot's, or those that a call met right before it was sent."""
     calls: dict[str, CallStep] = field(default_factory=dict)
     gates: dict[str, GateStep] = field(default_factory=dict)
     """The open ones, by gate id."""
-    updates: dict[str, DecisionStep] = field(default_factory=dict)
-    activities: dict[int, ModelStep | CallStep] = field(default_factory=dict)
+    asked: dict[str, GateStep] = field(default_factory=dict)
+    """All there were, by digest."""
+    followed: dict[str, Gate] = field(default_factory=dict)
+    """Open gates after decisions that left them open, by digest: whose seat was taken, which a card does not say."""
+    asks_again: dict[str, Gate] = field(default_factory=dict)
+    """Gates that ask again after an edit and have not been shown yet, by gate id: who stands in for whom stays."""
+    closers: dict[str, DecisionStep] = field(default_factory=dict)
+    """What closed a gate, by its digest, as far as one could judge."""
+    state: RunState | None = None
+    """The run's state as far as messages that were taken have made it: decisions, approvals for the rest of the run."""
+    unseen: list[SteerStep] = field(default_factory=list)
+    """What people said, and no model call has seen."""
+    updates: dict[str, Sent] = field(default_factory=dict)
+    """Those without an answer yet, by the update's id."""
+    queue: list[Sent] = field(default_factory=list)
+    """An edit whose arguments are being checked, and what has come after it: the run takes them in that order."""
+    checking: bool = False
+    """The check of its first one is under way."""
+    checked: Preview | None = None
+    """What that check has found."""
+    activities: dict[int, ModelStep | CallStep | ErrandStep] = field(default_factory=dict)
     """Of this execution, by the event that scheduled them. So are the next two."""
     attempts: dict[int, Attempt] = field(default_factory=dict)
     timers: dict[int, WaitStep] = field(default_factory=dict)
@@ -61,6 +100,16 @@ class Reading:
         self.waits = {step.why: step for step in self.timers.values()}
         self.activities, self.attempts, self.timers = {}, {}, {}
         self.ending, self.continued_by = None, None
+
+    @property
+    def dial(self) -> Dial | None:
+        """The run's dial, where it is known."""
+        known = self.header.dial in {str(dial) for dial in Dial}
+        return Dial(self.header.dial or "") if known else None
+
+    def spec(self, tool: str) -> ToolSpec | None:
+        """The tool as the run's snapshot has it."""
+        return self.definition.tool(tool) if self.definition else None
 
     def add(self, step: Step) -> list[Step]:
         """Put a step at the end."""

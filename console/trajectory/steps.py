@@ -16,6 +16,8 @@ class ModelStep(BaseModel):
     kind: Literal["model"] = "model"
     at: AwareDatetime
     turn: int
+    aside: str | None = None
+    """The gate at which a person asked what this call answers; None for a turn's own call."""
     state: Work = "in flight"
     ended: AwareDatetime | None = None
     attempts: int | None = None
@@ -41,7 +43,11 @@ class CallStep(BaseModel):
     turn: int
     tool: str
     arguments: str
-    """As the model wrote them; once dispatched, the canonical JSON that was."""
+    """As the model wrote them, or as a person changed them; once dispatched, the canonical JSON that was."""
+    proposed: str = ""
+    """As the model wrote them."""
+    problem: str | None = None
+    """Why it was closed before any rule had a say: it did not fit the tool."""
     summary: str = ""
     """The arguments in one short line, as cards and the Web UI show them."""
     state: str = "planned"
@@ -57,6 +63,12 @@ class CallStep(BaseModel):
     ended: AwareDatetime | None = None
     result: str | None = None
     failure: str | None = None
+    granted: str | None = None
+    """Who had approved the tool for the rest of the run, where that let it pass."""
+    override: str | None = None
+    """The override under which a grave call went ahead without a gate."""
+    returned: int = 0
+    """Dispatches that sent nothing: what held by then was not what the call had been let pass under."""
 
 
 class GateStep(BaseModel):
@@ -72,7 +84,24 @@ class GateStep(BaseModel):
     reason: str
     risk: Risk
     digest: str
+    tool: str | None = None
+    rule: str | None = None
+    """Name of the rule by which it asked; None: the dial."""
+    people: tuple[str, ...] = ()
+    """Names and roles of those who might decide, as last written down; empty in runs from before there were rules."""
+    needed: int = 1
+    requester_counts: bool = True
+    deadline: AwareDatetime | None = None
+    changed: str = ""
+    """Asked again: what had changed since the approval that was returned."""
+    preview: str = ""
+    votes: tuple[str, ...] = ()
+    """Who has approved, where several must."""
     closed: AwareDatetime | None = None
+    by: tuple[str, ...] = ()
+    """Whose decision closed it; several where several had to approve."""
+    how: str | None = None
+    """The kind of that decision, or `nobody`; None while it is open."""
 
 
 class DecisionStep(BaseModel):
@@ -88,12 +117,53 @@ class DecisionStep(BaseModel):
     """approve, deny, answer, ...; None where the message could not be read."""
     by: str | None = None
     said: str | None = None
-    """The reason, answer, result or comment that came with it."""
+    """The reason, answer, result or comment that came with it; for an edit, what it changes; for a delegation, to whom;
+    for an approval of further calls, which."""
+    closes: bool = False
+    """It closed its gate. An accepted one did not where more people must approve, or the gate was closed already."""
     accepted: bool | None = None
     """None: the history does not tell."""
     reason: str = ""
     sender: str = ""
     """The client that sent it, as Temporal knows it: process and host."""
+
+
+class SteerStep(BaseModel):
+    """What a person told the run apart from decisions: say, pause, resume, cancel, notify."""
+
+    kind: Literal["steer"] = "steer"
+    at: AwareDatetime
+    door: Literal["signal", "update"]
+    name: str
+    by: str | None = None
+    said: str | None = None
+    """The text or the reason."""
+    policy: str | None = None
+    """Of a `say`: next_turn or interrupt."""
+    seen: int | None = None
+    """Of a `say`: the turn whose model call saw it first."""
+    accepted: bool | None = None
+    """None: the history does not tell."""
+    reason: str = ""
+    sender: str = ""
+
+
+class ErrandStep(BaseModel):
+    """What the run had done beside turns and calls: a preview for a gate, a notice to the webhook."""
+
+    kind: Literal["errand"] = "errand"
+    at: AwareDatetime
+    what: Literal["preview", "notice"]
+    about: str
+    """The call, or the gate."""
+    edited: bool = False
+    """Of a preview: it is of the arguments that a person's edit gave, which are checked with it."""
+    text: str = ""
+    """Of a notice: what it said of the gate (asks, reminds, escalates)."""
+    state: Work = "in flight"
+    ended: AwareDatetime | None = None
+    attempts: int | None = None
+    failure: str | None = None
 
 
 class WaitStep(BaseModel):
@@ -103,6 +173,8 @@ class WaitStep(BaseModel):
     at: AwareDatetime
     until: AwareDatetime
     why: str
+    gate: str | None = None
+    """The gate that something comes due at; None for a wait of the run itself."""
     state: Literal["waiting", "over", "cancelled"] = "waiting"
 
 
@@ -116,8 +188,20 @@ class NoteStep(BaseModel):
 
 
 Step = Annotated[
-    ModelStep | CallStep | GateStep | DecisionStep | WaitStep | NoteStep, Field(discriminator="kind")
+    ModelStep | CallStep | GateStep | DecisionStep | SteerStep | ErrandStep | WaitStep | NoteStep,
+    Field(discriminator="kind"),
 ]
+
+
+class OverrideLine(BaseModel):
+    """Who answers for grave calls of this run going ahead without a gate, until when, and which of them did."""
+
+    name: str
+    rule: str
+    by: str
+    until: AwareDatetime
+    reason: str
+    calls: tuple[str, ...] = ()
 
 
 class Ending(BaseModel):
@@ -167,6 +251,10 @@ class Trajectory(BaseModel):
     """None: it is not over."""
     totals: Totals = Totals()
     executions: tuple[Execution, ...] = ()
+    rules: str | None = None
+    """Version of the rules that the run goes by; None in runs from before there were rules."""
+    overrides: tuple[OverrideLine, ...] = ()
+    """Every override in those rules, whether or not a call went ahead under it."""
     gaps: tuple[str, ...] = ()
     """Parts of the chain that are not there any more, in words; what they held is not in the steps."""
     steps: tuple[Step, ...] = ()

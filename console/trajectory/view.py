@@ -9,64 +9,33 @@ from rich.text import Text
 from agents.bounds import SUMMARY_CHARS
 from console.cards import argument_lines, risk_parts
 from console.text import clock, duration, lines, one_line, size
+from console.trajectory.head import head
+from console.trajectory.marks import mark
+from console.trajectory.people import decision_line, gate_details, gate_terms, steer_line
 from console.trajectory.steps import (
     CallStep,
     DecisionStep,
     Ending,
+    ErrandStep,
     GateStep,
     ModelStep,
     NoteStep,
+    SteerStep,
     Step,
     Trajectory,
     WaitStep,
 )
 
-MARKS = {
-    "done": ("✓", "green"),
-    "over": ("✓", "green"),
-    "accepted": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "lost": ("✗", "red"),
-    "refused": ("✗", "red"),
-    "cancelled": ("✗", "yellow"),
-    "terminated": ("✗", "red"),
-    "timed out": ("✗", "red"),
-    "denied": ("✗", "yellow"),
-    "unknown": ("!", "bold red"),
-    "waiting": ("?", "bold yellow"),
-    "in flight": ("→", "cyan"),
-    "planned": ("→", "cyan"),
-    "note": ("·", "dim"),
-}
 TEXT_LINES = 8
 """Of a text below a step, unless all is asked for."""
-
-
-DID = {
-    "approve": "approved",
-    "deny": "denied",
-    "answer": "answered",
-    "happened": "said to have happened",
-    "did_not_happen": "said not to have happened",
-    "retry": "to be tried again",
-    "give_result": "result given",
-    "skip": "skipped",
-    "end": "run ended",
-}
-"""An accepted answer, as it reads before "by ann"."""
-
-
-def mark(state: str) -> tuple[str, str]:
-    """A state's sign and its style, for `Text.assemble`."""
-    sign, style = MARKS[state]
-    return (f"{sign} ", style)
 
 
 def headline(step: Step) -> Text:
     """A step in one line."""
     match step:
         case ModelStep():
-            return Text.assemble(mark(step.state), ("model", "bold"), f"  turn {step.turn}  ", *_model(step))
+            whose = f"{step.aside}, to a person's question" if step.aside else f"turn {step.turn}"
+            return Text.assemble(mark(step.state), ("model", "bold"), f"  {whose}  ", *_model(step))
         case CallStep():
             return Text.assemble(
                 mark(step.state), (step.id, "bold"), f"  {one_line(step.tool, 64)}", *_call(step)
@@ -78,13 +47,23 @@ def headline(step: Step) -> Text:
                 f"  gate: {step.asks}",
                 *risk_parts(step.asks, step.risk),
                 f"  {one_line(step.summary, 160)}",
+                (gate_terms(step), "dim"),
             )
         case DecisionStep():
-            return _decision(step)
+            return decision_line(step)
+        case SteerStep():
+            return steer_line(step)
+        case ErrandStep():
+            what = f"{step.what} ({step.text})" if step.text else step.what
+            return Text.assemble(
+                mark(step.state), (step.about, "bold"), f"  {what}  {step.state}", *_failure(step)
+            )
         case WaitStep():
             seconds = (step.until - step.at) / timedelta(seconds=1)
+            # A gate's timer is cancelled when somebody has decided: nothing has gone wrong.
+            state = "note" if step.gate and step.state == "cancelled" else step.state
             return Text.assemble(
-                mark(step.state), ("wait", "bold"), f"  {duration(seconds)}: {one_line(step.why, 200)}"
+                mark(state), ("wait", "bold"), f"  {duration(seconds)}: {one_line(step.why, 200)}"
             )
         case NoteStep():
             return Text.assemble(mark("note"), (step.what, "bold"), f"  {one_line(step.text, 400)}")
@@ -111,12 +90,16 @@ def _call(step: CallStep) -> Iterable[str | tuple[str, str]]:
     yield from _effort(step.started, step.ended, step.attempts or None)
     if step.dispatches > 1:
         yield f", dispatched {step.dispatches} times"
+    if step.granted:
+        yield f", under the approval of {one_line(step.granted, 80)} for the rest of the run"
+    if step.override:
+        yield (f", under override {one_line(step.override, 80)}", "bold yellow")
     if step.state == "done" and step.result is not None:
         yield (f", {size(step.result)}", "dim")
     yield from _failure(step)
 
 
-def _failure(step: ModelStep | CallStep) -> Iterable[tuple[str, str]]:
+def _failure(step: ModelStep | CallStep | ErrandStep) -> Iterable[tuple[str, str]]:
     if step.failure and step.state == "done":
         yield (f", an earlier attempt: {one_line(step.failure, 300)}", "yellow")
     elif step.failure:
@@ -130,21 +113,6 @@ def _effort(start: datetime | None, end: datetime | None, attempts: int | None) 
         yield f", {attempts} attempts"
 
 
-def _decision(step: DecisionStep) -> Text:
-    what = step.answer or repr(one_line(step.name, 60))
-    what = DID.get(what, what) if step.accepted else what.replace("_", " ")
-    by = f" by {one_line(step.by, 80)}" if step.by else f" from {one_line(step.sender, 80)}"
-    state = {True: "accepted", False: "refused", None: "note"}[step.accepted]
-    refused = f", refused: {one_line(step.reason, 200)}" if step.accepted is False else ""
-    said = f": {one_line(step.said, 200)}" if step.said else ""
-    return Text.assemble(
-        mark(state),
-        (one_line(step.gate or "message", 60), "bold"),
-        f"  {what}{by}{said}{refused} ",
-        (f"({step.door})", "dim"),
-    )
-
-
 def below(step: Step, *, full: bool) -> list[Text]:
     """What belongs below a step's headline: texts, arguments, results, keys."""
     limit = None if full else TEXT_LINES
@@ -153,8 +121,8 @@ def below(step: Step, *, full: bool) -> list[Text]:
             return [Text(line, style="italic") for line in lines(text, limit)]
         case CallStep():
             return [*_arguments(step, limit, full=full), *_result(step, limit), *_key(step)]
-        case GateStep(reason=reason):
-            return [Text(f"why: {one_line(reason, 1000)}", style="dim")]
+        case GateStep():
+            return [*gate_details(step, limit)]
         case _:
             return []
 
@@ -183,7 +151,7 @@ def _key(step: CallStep) -> list[Text]:
 
 def trajectory_parts(found: Trajectory, now: datetime, *, full: bool) -> list[Text]:
     """A whole trajectory, line by line."""
-    parts = [*_head(found, now)]
+    parts = [*head(found, now)]
     for step in found.steps:
         indent = "" if isinstance(step, ModelStep) else "  "
         parts.append(Text.assemble((f"{clock(step.at)}  ", "dim"), indent) + headline(step))
@@ -193,28 +161,6 @@ def trajectory_parts(found: Trajectory, now: datetime, *, full: bool) -> list[Te
     if found.ending:
         parts += [Text(), *ending_parts(found.ending)]
     return parts
-
-
-def _head(found: Trajectory, now: datetime) -> Iterable[Text]:
-    state = found.ending.phase if found.ending else "not over"
-    until = found.ending.at if found.ending else now
-    took = f" {duration((until - found.started) / timedelta(seconds=1))}" if found.started else ""
-    yield Text.assemble(("Run ", "bold"), (found.run, "bold"), f": {state},{took or ' start unknown'}")
-    by = f", asked by {one_line(found.requester, 80)}" if found.requester else ""
-    yield Text(f"  agent  {found.agent or '-'}, model {found.model or '-'}, dial {found.dial or '-'}{by}")
-    if found.task:
-        yield Text(f"  task   {one_line(found.task, 300)}")
-    sums = found.totals
-    yield Text(
-        f"  spent  {sums.model_calls} model calls in {sums.model_attempts} attempts, "
-        f"tokens {sums.input_tokens:,} in ({sums.cached_tokens:,} cached), {sums.output_tokens:,} out"
-    )
-    yield Text("  calls  " + (", ".join(f"{n} {state}" for state, n in sums.calls.items()) or "none"))
-    if len(found.executions) > 1:
-        yield Text(f"  made of {len(found.executions)} executions that continued one another")
-    for gap in found.gaps:
-        yield Text(f"  gap    {gap}", style="bold red")
-    yield Text()
 
 
 def ending_parts(ending: Ending) -> list[Text]:

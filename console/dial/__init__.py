@@ -1,0 +1,1 @@
+"""The dial: what becomes of an agent's calls, and why. Its commands are those of `starter.py dial`."""

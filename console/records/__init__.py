@@ -1,0 +1,1 @@
+"""What past runs tell of gates and calls: plain records, derived from event histories and nothing else."""
