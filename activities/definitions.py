@@ -7,7 +7,7 @@ from jsonschema.exceptions import SchemaError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from agents.agent import Agent, Definition, ModelApi, ToolSpec
+from agents.agent import DEFINITION_VERSION, Agent, Definition, ModelApi, ToolSpec
 from agents.model_call import ResolveInput
 from agents.rulebook import Rulebook
 
@@ -91,6 +91,7 @@ class DefinitionActivities:
             max_output_tokens=agent.max_output_tokens,
             rules=self._rulebook.for_agent(agent.name),
             notifies=self._notifies,
+            v=DEFINITION_VERSION,
         )
         self._remember(definition)
         return definition

@@ -118,7 +118,7 @@ def _elements(notice: Notice) -> Iterator[Part]:
     card = notice.card
     yield _section(_where(notice))
     if card.changed:
-        yield _label("Asked again, since this has changed after the approval")
+        yield _label("Asked again")
         yield _box(card.changed, PARAGRAPH)
     yield from _what(card)
     if card.stated:

@@ -12,6 +12,9 @@ from agents.rules import RuleSet
 
 ModelApi = Literal["responses", "chat", "offline"]
 
+DEFINITION_VERSION = 2
+"""Grows when a snapshot says something that an older worker must not overlook, such as rules."""
+
 FINISH = "finish"
 """The call that ends a run of an agent with a declared output."""
 
@@ -81,6 +84,8 @@ class Definition(BaseModel):
     max_output_tokens: int | None = None
     rules: RuleSet | None = Field(default=None, exclude_if=lambda value: value is None)
     """None only in snapshots from before there were rules: such a run goes on as it began."""
+    v: int = Field(default=1, exclude_if=lambda value: value == 1)
+    """`DEFINITION_VERSION` of the worker that took it."""
     notifies: bool = Field(default=False, exclude_if=lambda value: not value)
     """A webhook is told of the run's gates."""
 
@@ -94,6 +99,10 @@ class Definition(BaseModel):
         return next((spec for spec in self.tools if spec.name == name), None)
 
 
+class NewerDefinition(RuntimeError):
+    """A snapshot that a newer version of this code took: another worker must go on with the run."""
+
+
 @lru_cache(maxsize=128)
 def read_definition(data: bytes) -> Definition:
     """The snapshot in this JSON.
@@ -102,5 +111,11 @@ def read_definition(data: bytes) -> Definition:
 
     Raises:
         ValidationError: It is none.
+        NewerDefinition: This version would overlook something in it.
     """
-    return Definition.model_validate_json(data)
+    definition = Definition.model_validate_json(data)
+    if definition.v > DEFINITION_VERSION:
+        raise NewerDefinition(
+            f"definition of version {definition.v}; this worker knows up to {DEFINITION_VERSION}"
+        )
+    return definition

@@ -14,7 +14,7 @@ from agents.gating import difference, open_call_gate, ruling_of, spec_of
 from agents.ledger import Call, CallState
 from agents.preview import Preview
 from agents.reply import ProposedCall
-from agents.ruling import Ruling
+from agents.ruling import Ruling, fields_of
 from agents.state import HeldGrant, RunState
 from agents.waiting import closed_by
 
@@ -76,11 +76,13 @@ def _granted(state: RunState, gate: Gate, by: str, grant: Grant, moment: Moment)
         raise Refused(f"{gate.id} needs {gate.terms.needed} people: approve this call alone")
     if gate.risk == "critical":
         raise Refused("a critical call is approved one by one: approve this call alone")
+    _check_condition(state, call, grant)
     held = tuple(each for each in state.grants if each.left and each.until > moment.now)
     if len(held) >= GRANTS:
         raise Refused(f"{GRANTS} approvals for the rest of the run hold already: approve this call alone")
     made = HeldGrant(
         tool=call.tool,
+        call=call.id,
         ruling=call.ruling,
         when=grant.when,
         left=grant.calls,
@@ -88,6 +90,16 @@ def _granted(state: RunState, gate: Gate, by: str, grant: Grant, moment: Moment)
         by=by,
     )
     return state.model_copy(update={"grants": (*held, made)})
+
+
+def _check_condition(state: RunState, call: Call, grant: Grant) -> None:
+    if grant.when is None:
+        return
+    known = spec_of(state, call).parameters.get("properties", {})
+    if wrong := [name for name in fields_of(grant.when) if name.partition(".")[0] not in known]:
+        raise Refused(
+            f"when: {call.tool} has no argument {bounds.clip(wrong[0], 60)!r}; it has {', '.join(known)}"
+        )
 
 
 def to_check(state: RunState, gate: Gate, decision: Decision) -> tuple[Call, str]:
@@ -221,6 +233,8 @@ def ask(state: RunState, gate: Gate, decision: Decision, moment: Moment) -> Sett
     if len(gate.thread) >= QUESTIONS:
         raise Refused(f"{gate.id} has had {QUESTIONS} questions: decide, or deny with what is missing")
     question = (decision.text or "").encode(errors="replace").decode()
+    if len(question.encode()) > bounds.QUESTION_BYTES:
+        raise Refused(f"the question is longer than {bounds.QUESTION_BYTES} bytes")
     asked = Exchange(by=decision.by, question=question, at=moment.now)
     gate = gate.model_copy(update={"thread": (*gate.thread, asked)})
     return Settled(state.with_gate(gate), f"asked by {decision.by}; the answer comes onto the card")

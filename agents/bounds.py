@@ -31,6 +31,18 @@ REPLY_BYTES = MIB
 DELTA_BYTES = 256 * KIB
 """Messages handed to a model call in its input; more than this it reads by query."""
 
+ASIDE_DELTA_BYTES = 16 * KIB
+"""The same for a question beside the conversation, which is handed what the next model call will be handed again."""
+
+QUESTION_BYTES = 2 * KIB
+"""A person's question to the agent at a gate: it is on the card, and in every answer to the query `status`."""
+
+CARDS_BYTES = 256 * KIB
+"""Of all whole cards in an answer to the query `status`; those beyond are shortened."""
+
+SHOWN_CARDS = 20
+"""Cards in the memo, which a listing of a thousand runs reads, and in the details that the Web UI shows."""
+
 PAGE_BYTES = 512 * KIB
 """One page of a query: several queries may be answered together with a workflow task, in one message."""
 

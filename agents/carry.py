@@ -11,7 +11,10 @@ from agents import bounds
 from agents.agent import read_definition
 from agents.state import STATE_VERSION, RunState
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    # Rules, terms and steering came; every field of theirs has a default that stands for a run without them.
+    1: lambda data: {**data, "v": 2},
+}
 """From version n to n + 1: a run that began under an older version is read through all of them in turn."""
 
 

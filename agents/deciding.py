@@ -85,8 +85,7 @@ def receive(
 
 
 def _known(state: RunState) -> tuple[str, ...]:
-    before_rules = state.definition is not None and state.rule_set is None
-    return DECISIONS if before_rules else KNOWN
+    return DECISIONS if state.before_rules else KNOWN
 
 
 def _taken(state: RunState, read: Decision | Steer, moment: Moment, checked: Preview | None) -> Settled:
@@ -134,6 +133,8 @@ def _repeated(state: RunState, decision: Decision) -> str | None:
 def _objection(state: RunState, decision: Decision) -> str | None:
     if state.outcome:
         return f"the run has ended ({state.outcome.phase})"
+    if state.cancel:
+        return f"the run is being cancelled, by {state.cancel.by}"
     gate = state.gates.get(decision.gate)
     if gate is None:
         earlier = next((d for d in reversed(state.decided) if d.gate == decision.gate), None)
@@ -206,6 +207,7 @@ def _closed(state: RunState, gate: Gate, decision: Decision, moment: Moment) -> 
             return _again(state, gate, call, told, moment)
         case DecisionKind.DENY:
             denied = f"Denied by {decision.by}: {decision.reason}"
+            state = state.without_grants(tool=call.tool, by=decision.by)
             return Settled(close_call(state, call, CallState.DENIED, denied), told)
         case DecisionKind.ANSWER:
             return Settled(close_call(state, call, CallState.DONE, decision.text or ""), told)

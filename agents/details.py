@@ -17,8 +17,10 @@ def details(state: RunState, namespace: str) -> str:
         lines[-1] += f", waiting for the model provider until {state.model.until:%H:%M:%S} UTC"
     if state.paused:
         lines.append(f"Paused by {_code(state.paused.by)} at {state.paused.at:%Y-%m-%d %H:%M} UTC.")
-    for card in cards(state, namespace):
+    for card in cards(state, namespace, bounds.SHOWN_CARDS):
         lines += ["", *_card(card)]
+    if (more := len(state.gates) - bounds.SHOWN_CARDS) > 0:
+        lines += ["", f"{more} more gates wait: query `status`."]
     if state.calls:
         lines += ["", "### Open calls"]
         lines += [f"- `{c.id}` {c.tool}: {c.state}" for c in state.calls.values() if c.state not in CLOSED]

@@ -119,6 +119,8 @@ class Gate(BaseModel):
     """Messages that the webhook shall have."""
     notified: int = 0
     """Those that were begun."""
+    telling: bool = False
+    """One is on its way."""
     undelivered: str = ""
     """Why the last message to the webhook did not arrive."""
 

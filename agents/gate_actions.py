@@ -3,17 +3,19 @@
 import difflib
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from agents import bounds
 from agents.events import AskAside, Moment, TakePreview, Tell
 from agents.failure import Failure, FailureType
 from agents.gate import Exchange, Gate, GateKind
-from agents.gating import open_call_gate
+from agents.gating import open_call_gate, ruling_of
 from agents.ledger import Call, CallState
 from agents.model_input import model_input
 from agents.notice import Notice
 from agents.preview import PreviewInput, Stale
 from agents.reply import Reply
+from agents.rules import RuleSet
 from agents.state import RunState
 from agents.status import card_of
 from agents.transcript import Entry, Message, Result
@@ -22,22 +24,46 @@ from agents.turn import close_call
 ANSWER_CHARS = 2000
 """Of the model's answer to a question at a gate: it is on the card."""
 
+ASIDES = 2
+"""Questions to the model of one run that are in flight together: each is a model call beside the run's own."""
+
+NOTICES = 4
+"""Messages of one run to the webhook that are in flight together."""
+
 CHANGED_BYTES = 2 * bounds.KIB
 """Of what has changed in a preview: the whole new one is on the card as well."""
 
 
 def gate_actions(state: RunState) -> Iterator[TakePreview | AskAside | Tell]:
     """What is to be started now for calls that shall ask, and for gates that are open."""
-    for call in state.calls.values():
-        if call.awaits == "preview":
-            yield TakePreview(call.id, PreviewInput(tool=call.tool, arguments=call.arguments))
+    yield from _previews(state)
+    yield from islice(_asides(state), max(ASIDES - _answering(state), 0))
+    telling = sum(gate.telling for gate in state.gates.values())
+    due = (gate for gate in state.gates.values() if gate.notified < gate.notices and not gate.telling)
+    for gate in islice(due, max(NOTICES - telling, 0)):
+        yield Tell(gate.id, gate.digest, gate.notified + 1)
+
+
+def _previews(state: RunState) -> Iterator[TakePreview]:
+    room = bounds.PARALLEL_CALLS - sum(call.awaits == "previewing" for call in state.calls.values())
+    size = 0
+    for call in islice((call for call in state.calls.values() if call.awaits == "preview"), max(room, 0)):
+        size += len(call.arguments)
+        if size > bounds.BATCH_BYTES:
+            break
+        yield TakePreview(call.id, PreviewInput(tool=call.tool, arguments=call.arguments))
+
+
+def _answering(state: RunState) -> int:
+    return sum(each.begun and each.answer is None for gate in state.gates.values() for each in gate.thread)
+
+
+def _asides(state: RunState) -> Iterator[AskAside]:
     for gate in state.gates.values():
         for number, exchange in enumerate(gate.thread):
             if not exchange.begun:
                 given = model_input(state, _aside(state, gate, exchange))
                 yield AskAside(gate.id, gate.digest, exchange.at, number, given)
-        if gate.notified < gate.notices:
-            yield Tell(gate.id, gate.digest, gate.notified + 1)
 
 
 def _aside(state: RunState, gate: Gate, exchange: Exchange) -> list[Entry]:
@@ -111,9 +137,9 @@ def told(state: RunState, name: str, digest: str, failure: Failure | None) -> Ru
     if gate is None or gate.digest != digest:
         return state
     if failure and failure.type is FailureType.CANCELLED:  # to continue as new: it is begun again there
-        return state.with_gate(gate.model_copy(update={"notified": gate.notified - 1}))
+        return state.with_gate(gate.model_copy(update={"telling": False, "notified": gate.notified - 1}))
     why = bounds.clip(failure.message, 300) if failure else ""
-    return state.with_gate(gate.model_copy(update={"undelivered": why}))
+    return state.with_gate(gate.model_copy(update={"telling": False, "undelivered": why}))
 
 
 def ask_anew(state: RunState, call: Call, stale: Stale, moment: Moment) -> RunState:
@@ -121,21 +147,24 @@ def ask_anew(state: RunState, call: Call, stale: Stale, moment: Moment) -> RunSt
 
     Its approval is not spent: the person is asked again with what has changed.
     """
-    if stale.rules is not None:
-        state = state.model_copy(update={"rules": stale.rules})
+    state = state.without_grants(call=call.id)
+    if stale.rules is not None and state.rule_set is not None:
+        # Who is who is as of today; what asks stays as the run began, but for this call.
+        rules = RuleSet(rules=state.rule_set.rules, people=stale.rules.people, default=state.rule_set.default)
+        state = state.model_copy(update={"rules": rules})
     if stale.ruling.says == "refuse":
         return close_call(state, call, CallState.DENIED, f"Refused: {stale.ruling.reason}")
+    ruling = stale.ruling if stale.ruling.says == "ask" else ruling_of(state, call, moment.now)
     changed = stale.why
     if stale.preview and call.shown and stale.preview.text != call.shown:
         changed += "\n" + _diff(call.shown, stale.preview.text)
-    reason = stale.ruling.reason
     return open_call_gate(
         state,
         call,
         GateKind.APPROVAL,
-        reason,
+        ruling.reason,
         moment,
-        ruling=stale.ruling,
+        ruling=ruling,
         preview=stale.preview,
         changed=changed,
     )

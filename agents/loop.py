@@ -165,7 +165,7 @@ def _started(state: RunState, action: Action) -> RunState:
             return aside_begun(state, gate, number)
         case Tell(gate):
             found = state.gates[gate]
-            return state.with_gate(found.model_copy(update={"notified": found.notified + 1}))
+            return state.with_gate(found.model_copy(update={"notified": found.notified + 1, "telling": True}))
         case CancelRun():
             return state.model_copy(update={"cancelling": True})
         case _:

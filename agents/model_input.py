@@ -17,7 +17,8 @@ def model_input(state: RunState, aside: Sequence[Entry] = ()) -> ModelInput:
     """
     assert state.definition is not None
     delta = state.entries[state.seen :]
-    small = sum(len(entry_json(entry)) for entry in delta) <= bounds.DELTA_BYTES
+    limit = bounds.ASIDE_DELTA_BYTES if aside else bounds.DELTA_BYTES
+    small = sum(len(entry_json(entry)) for entry in delta) <= limit
     return ModelInput(
         turn=state.turn,
         definition=state.definition.digest,

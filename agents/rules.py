@@ -110,13 +110,13 @@ class Rung(Strict):
     """A step of the escalation ladder: who may decide too, and how long after the step before."""
 
     after: Duration
-    to: tuple[Name, ...] = Field(min_length=1)
+    to: tuple[Name, ...] = Field(min_length=1, max_length=50)
 
 
 class Terms(Strict):
     """Who decides at a gate, how many of them, by when, and what happens when nobody does."""
 
-    approvers: tuple[Name, ...] = ()
+    approvers: tuple[Name, ...] = Field(default=(), max_length=50)
     """Names of people, or roles; none: anyone."""
     needed: int = Field(default=1, ge=1, le=20)
     """Different people who must approve."""

@@ -96,6 +96,15 @@ def holds(condition: Condition | None, arguments: Mapping[str, Any]) -> bool | N
     return compared(arguments, condition.field, condition.comparison, condition.value)
 
 
+def fields_of(condition: Condition) -> tuple[str, ...]:
+    """The arguments that a condition looks at."""
+    if condition.field is not None:
+        return (condition.field,)
+    return tuple(
+        name for part in (*(condition.all or ()), *(condition.any or ())) for name in fields_of(part)
+    )
+
+
 def _by_rule(
     ruled: Callable[..., Ruling],
     spec: ToolSpec,

@@ -15,7 +15,7 @@ from agents.rules import Condition, RuleSet
 from agents.steering import Cancel, Paused, Said
 from agents.transcript import Entry, entry_json, roll
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class ModelCall(BaseModel):
@@ -80,6 +80,8 @@ class HeldGrant(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tool: str
+    call: str = ""
+    """With whose approval it was given: where that is returned, so is this."""
     ruling: str
     """Digest of the ruling that it was given under; a call under another one asks all the same."""
     when: Condition | None
@@ -143,6 +145,8 @@ class RunState(BaseModel):
     grants: tuple[HeldGrant, ...] = ()
     rules: RuleSet | None = None
     """Rules of a later day, which a call met right before it was sent; None: those of the definition."""
+    early: bool | None = None
+    """Of a run that got a message before its definition: whether this version began it. None: there was none."""
     reset: bool = False
     """The chain was reset: an earlier branch may have dispatched a call already."""
     outcome: Outcome | None = None
@@ -159,6 +163,11 @@ class RunState(BaseModel):
         return self.rules or (self.definition.rules if self.definition else None)
 
     @property
+    def before_rules(self) -> bool:
+        """Whether it began under a version that knew no rules and no steering: it goes on as it began."""
+        return self.early is False if self.definition is None else self.rule_set is None
+
+    @property
     def waiting_said(self) -> tuple[Said, ...]:
         """What people said and no model call has been given."""
         return tuple(said for said in self.said if said.given is None)
@@ -169,6 +178,15 @@ class RunState(BaseModel):
         for entry in entries:
             rolled = roll(rolled, entry_json(entry))
         return self.model_copy(update={"entries": (*self.entries, *entries), "digest": rolled})
+
+    def without_grants(self, *, call: str = "", tool: str = "", by: str = "") -> "RunState":
+        """The state without the approvals for the rest of the run that were given with this call, or by this person."""
+        kept = tuple(
+            grant
+            for grant in self.grants
+            if not (call and grant.call == call) and not (by and grant.by == by and grant.tool == tool)
+        )
+        return self.model_copy(update={"grants": kept}) if kept != self.grants else self
 
     def with_call(self, call: Call) -> "RunState":
         """The state with this call in place of the one of the same id."""

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from agents import bounds
 from agents.arguments import canonical_arguments, short_arguments
@@ -24,6 +26,9 @@ Phase = Literal["queued", "working", "waiting", "parked", "paused", "done", "fai
 ENDED: frozenset[Phase] = frozenset({"done", "failed", "cancelled"})
 """A run in one of these phases has ended."""
 
+
+SHORT_ASKS = 8
+"""People and roles that a shortened card names."""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -123,9 +128,27 @@ def highest_risk(state: RunState) -> Risk | None:
     return max((gate.risk for gate in state.gates.values()), key=RISKS.index, default=None)
 
 
-def cards(state: RunState, namespace: str) -> tuple[Card, ...]:
-    """The cards of the open gates, oldest first."""
-    return tuple(card_of(state, gate, namespace) for gate in state.gates.values())
+def cards(state: RunState, namespace: str, limit: int | None = None) -> tuple[Card, ...]:
+    """The cards of the open gates, oldest first, and no more than `limit`."""
+    return tuple(card_of(state, gate, namespace) for gate in islice(state.gates.values(), limit))
+
+
+def _bounded_cards(state: RunState, namespace: str) -> tuple[Card, ...]:
+    """All cards, whole as long as there is room."""
+    left = bounds.CARDS_BYTES
+    found = []
+    for whole in cards(state, namespace):
+        left -= len(to_json(whole))
+        found.append(whole if left > 0 else shortened(whole))
+    return tuple(found)
+
+
+def shortened(card: Card) -> Card:
+    """A card with its bare facts, and the mark that there is more."""
+    bare = {"preview": "", "changed": "", "stated": "", "evidence": (), "thread": (), "undo": ""}
+    few = tuple(bounds.clip(name, 60) for name in card.asks[:SHORT_ASKS])
+    asks = few if len(card.asks) <= SHORT_ASKS else (*few, MORE)
+    return card.model_copy(update={**bare, "asks": asks, "shortened": True})
 
 
 def card_of(state: RunState, gate: Gate, namespace: str) -> Card:
@@ -173,7 +196,7 @@ def status(state: RunState, namespace: str, now: datetime) -> Status:
         turn=state.turn,
         calls=(*closed, *_open_calls(state)),
         counts=counts,
-        waiting=cards(state, namespace),
+        waiting=_bounded_cards(state, namespace),
         rejected=state.rejected,
         rejected_total=state.rejected_total,
         said=tuple(

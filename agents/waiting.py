@@ -63,7 +63,7 @@ def _who(gate: Gate) -> str:
 
 def come_due(state: RunState, name: str, moment: Moment) -> RunState:
     """The run after everything that has come due at this gate by now."""
-    while (gate := state.gates.get(name)) and not state.outcome:
+    while (gate := state.gates.get(name)) and not state.outcome and not state.cancel:
         next_due = due(state, gate)
         if next_due is None or next_due.at > moment.now:
             break
@@ -110,7 +110,7 @@ def _nobody(state: RunState, gate: Gate, moment: Moment) -> RunState:
 
 
 def _asks_again(state: RunState, gate: Gate, moment: Moment) -> RunState:
-    why = f"nobody decided until {moment.now:%Y-%m-%d %H:%M} UTC"
+    why = f"nobody had decided by {moment.now:%Y-%m-%d %H:%M} UTC"
     if gate.call is None:
         return open_model_gate(state.without_gate(gate.id), gate.reason, moment)
     preview = Preview(text=gate.preview, digest=gate.preview_digest) if gate.preview_digest else None
@@ -125,7 +125,7 @@ def _denied(state: RunState, gate: Gate, moment: Moment) -> RunState:
         return state.with_gate(gate.model_copy(update={"deadline": None}))
     state = closed_by(state, gate, DecisionKind.DENY, NOBODY, moment.now)
     call = state.calls[gate.call]
-    late = f"nobody decided until {moment.now:%Y-%m-%d %H:%M} UTC"
+    late = f"nobody had decided by {moment.now:%Y-%m-%d %H:%M} UTC"
     if gate.kind is GateKind.FAILURE:
         return close_call(state, call, CallState.FAILED, f"Not done, and {late}: {gate.reason}")
     return close_call(state, call, CallState.DENIED, f"Denied: {late}")

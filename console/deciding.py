@@ -73,7 +73,9 @@ async def _decide(session: Session, run: str, gate: str | None, order: Order, ho
     known = await arguments_of(session.client, run, [card]) if card else {}
     arguments = json.loads(known.get(which, "null"))
     kind, said = _meant(order, arguments)
-    made = decision(which, how.digest or seen, kind, how.by or operating_system_user(), **said)
+    made = decision(
+        which, how.digest or seen, kind, operating_system_user() if how.by is None else how.by, **said
+    )
     if how.as_line:
         session.line(run, message_of(session, run, made).line(session, run))
         return Exit.DONE

@@ -123,7 +123,7 @@ def _is_wanted(card: Card, wanted: Wanted, now: datetime) -> bool:
         return False
     # Who has approved is not asked once more, only others are.
     return not wanted.names or bool(
-        wanted.names.union([ANYONE]) & {*card.asks} and not wanted.names & {*card.approved_by}
+        wanted.names.union([ANYONE, MORE]) & {*card.asks} and not wanted.names & {*card.approved_by}
     )
 
 

@@ -12,9 +12,10 @@ from agents.events import (
 )
 from agents.failure import Failure, FailureType
 from agents.preview import Stale, preview_of
+from agents.rules import RuleSet
 from agents.ruling import Ruling
-from agents.status import phase, status
-from tests.rules import DOWN, NOW, Run, call, reply, rule, rule_set, ruled
+from agents.status import phase
+from tests.rules import DOWN, Run, call, reply, rule, ruled
 
 # --- the world has changed since ------------------------------------------------------------------------------------
 
@@ -110,16 +111,26 @@ def test_rules_that_refuse_by_now_close_the_call_as_denied() -> None:
     assert (run.state.gates, run.state.turn) == ({}, 2)
 
 
-def test_the_run_goes_by_the_rules_of_today_from_then_on() -> None:
+def test_the_run_knows_the_people_of_today_from_then_on_and_keeps_its_rules_for_other_calls() -> None:
     run = sent()
     assert run.state.rules is None
-    today = rule_set(rule("no looking", "look", verdict="refuse"))
+    refuses = rule("no looking", "look", verdict="refuse")
+    today = RuleSet.model_validate({"people": {"new": {"roles": ["manager"]}}, "rules": [refuses]})
     stale(run, ruling("refuse"), rules=today)
     run.carry_out()
     run.told(Replied(reply(call("look"))))
 
-    assert status(run.state, "default", NOW).rules == today.version
-    assert run.result("t2.c1")[0] == "denied"
+    assert run.state.rules is not None
+    assert set(run.state.rules.people) == {"new"}
+    assert run.state.calls["t2.c1"].state == "planned"
+
+
+def test_where_the_rules_of_today_would_let_it_pass_it_asks_on_the_terms_of_the_run() -> None:
+    run = sent()
+    before = run.state.calls["t1.c1"].ruling
+    stale(run, ruling("allow"), preview=preview_of("b"))
+
+    assert run.state.calls["t1.c1"].ruling == before
 
 
 def test_where_only_the_preview_changed_the_rules_stay_those_of_the_run() -> None:

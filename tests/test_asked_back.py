@@ -90,7 +90,9 @@ def test_an_answer_is_cut_to_what_a_card_holds() -> None:
 def test_questions_at_one_gate_are_bounded() -> None:
     run = Run.asking(rules=ruled())
     for number in range(QUESTIONS):
-        assert asks(run, f"{number}?").number == number
+        aside = asks(run, f"{number}?")
+        assert aside.number == number
+        answers(run, aside, "so")
     receipt = run.decides("ask", "t1.c1", text="one more?")
 
     assert receipt.reason == f"t1.c1 has had {QUESTIONS} questions: decide, or deny with what is missing"

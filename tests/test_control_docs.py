@@ -44,7 +44,7 @@ def test_the_rules_of_the_page_can_be_loaded() -> None:
 async def test_the_preview_of_the_page_says_what_the_tool_then_does() -> None:
     [snippet] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     module = types.ModuleType("refund")
-    exec(snippet, module.__dict__)  # noqa: S102 - it is what a reader would paste
+    exec(snippet, module.__dict__)
 
     assert module.refund.preview("ann", 5) == "ann has 120, and gets 5"
     assert await module.refund("ann", 5) == "ann now has 125"

@@ -5,7 +5,7 @@ import pytest
 from agents import bounds
 from agents.effect import Dial
 from agents.events import Replied
-from tests.rules import Run, call, reply
+from tests.rules import Run, call, reply, ruled
 
 
 def looking(count: int) -> Run:
@@ -31,6 +31,24 @@ def test_a_worker_is_told_whether_an_earlier_branch_may_have_sent_it_already(res
     run.state = run.state.model_copy(update={"reset": reset})
 
     assert [d.input.reset for d in run.dispatched()] == [reset]
+
+
+def test_a_worker_is_told_each_of_those_who_let_a_call_pass() -> None:
+    two = Run.asking(rules=ruled(approvers=["manager"], needed=2))
+    for by in ("ann", "bob"):
+        two.decides("approve", "t1.c1", by=by)
+    edited = Run.asking(rules=ruled(approvers=["manager"]))
+    edited.edits("y", by="bob")
+    granted = Run.asking(rules=ruled())
+    granted.decides("approve", "t1.c1", by="eve", grant={"calls": 1, "lasts": "1h"})
+    granted.dispatched()
+    granted.ends()
+    granted.carry_out()
+    granted.told(Replied(reply(call("save", "more"))))
+    nobody = Run.asking(call("look"), rules=ruled())
+    sent = [run.dispatched()[0].input.approved for run in (two, edited, granted, nobody)]
+
+    assert [approved.by for approved in sent] == [("ann", "bob"), ("bob",), ("eve",), ()]
 
 
 def test_a_result_says_whether_its_call_was_ever_handed_to_a_worker() -> None:

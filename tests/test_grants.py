@@ -86,7 +86,6 @@ def test_it_begins_when_it_is_given() -> None:
         (text("=", "y"), True),
         (text("=", "z"), False),
         (text(">", 3), False),
-        ({"field": "missing", "is": "=", "value": 1}, False),
     ],
 )
 def test_its_condition_must_hold_and_where_nobody_can_tell_it_does_not(
@@ -96,6 +95,25 @@ def test_its_condition_must_hold_and_where_nobody_can_tell_it_does_not(
 
     assert bool(next_turn_asks(run, call("save", "y"))) is passes
     assert run.state.grants[0].left == (1 if passes else 2)
+
+
+def test_its_condition_names_arguments_that_the_tool_has() -> None:
+    run = Run.asking(call("save"), rules=ruled())
+    wrong = {"calls": 2, "lasts": "1h", "when": {"any": [{"field": "txet", "is": "=", "value": "y"}]}}
+
+    assert (
+        run.decides("approve", "t1.c1", grant=wrong).reason
+        == "when: save has no argument 'txet'; it has text"
+    )
+    assert run.state.grants == ()
+
+
+def test_it_ends_when_its_call_is_returned_unsent_or_its_giver_denies_such_a_call() -> None:
+    run = granting()
+    run.carry_out()
+    assert run.state.without_grants(call="t1.c1").grants == ()
+    assert run.state.without_grants(tool="save", by="bob").grants == run.state.grants
+    assert run.state.without_grants(tool="save", by="ann").grants == ()
 
 
 def test_it_is_for_one_tool() -> None:

@@ -95,9 +95,9 @@ def test_nothing_comes_due_before_the_deadline(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "result"),
     [
-        ("approval", ("denied", "Denied: nobody decided until 2026-01-01 01:00 UTC")),
-        ("question", ("denied", "Denied: nobody decided until 2026-01-01 01:00 UTC")),
-        ("failure", ("failed", "Not done, and nobody decided until 2026-01-01 01:00 UTC: trouble")),
+        ("approval", ("denied", "Denied: nobody had decided by 2026-01-01 01:00 UTC")),
+        ("question", ("denied", "Denied: nobody had decided by 2026-01-01 01:00 UTC")),
+        ("failure", ("failed", "Not done, and nobody had decided by 2026-01-01 01:00 UTC: trouble")),
     ],
 )
 def test_deny_tells_the_model_what_was_not_done_and_why(kind: str, result: tuple[str, str]) -> None:
@@ -131,7 +131,7 @@ def test_ask_again_asks_for_a_new_digest_with_the_deadline_once_more(kind: str) 
     assert (new.id, new.kind, new.accepts, new.reason) == (old.id, old.kind, old.accepts, old.reason)
     assert new.since == old.deadline
     assert new.deadline == new.since + HOUR
-    assert new.changed == ("" if kind == "model call" else f"nobody decided until {LATER}")
+    assert new.changed == ("" if kind == "model call" else f"nobody had decided by {LATER}")
 
 
 @pytest.mark.parametrize("kind", GATES)
@@ -312,7 +312,10 @@ def reminding(notifies: bool = True, **terms: object) -> Run:
 
 def tells(run: Run) -> list[int]:
     """Numbers of the messages that the webhook gets now."""
-    return [action.number for action in run.carry_out() if isinstance(action, Tell)]
+    actions = [action for action in run.carry_out() if isinstance(action, Tell)]
+    for action in actions:
+        run.told(Told(action.gate, action.digest))
+    return [action.number for action in actions]
 
 
 def test_people_are_reminded_only_where_a_webhook_is_configured() -> None:

@@ -46,6 +46,9 @@ class Mail:
 
 WORKFLOW_TYPE = "AgentWorkflow"
 
+EARLY_MESSAGES = "messages-before-the-definition"
+"""Patch id: since then a run takes steering messages before its definition is resolved."""
+
 
 def _moment() -> Moment:
     # The seed is no sequence: a reset changes it, one event more or less in a later version does not.
@@ -70,6 +73,7 @@ class AgentWorkflow:
         self._cancelled = False
         self._checks = 0
         self._read = 0
+        self._read_in = 0
         self._steps = 0
         self._size_at_start = 0
         self._carried: list[bytes] = []
@@ -128,8 +132,8 @@ class AgentWorkflow:
         continues = self._continue_due()
         self._under_way.stop_for_closed({gate.digest for gate in self.state.gates.values()})
         if continues:
-            # A receiver that is down must not hold it up: the next execution posts again.
-            self._under_way.stop_notices()
+            # Neither a receiver that is down nor a slow model must hold it up: the next execution asks again.
+            self._under_way.stop_beside()
             await self._continue_as_new_when_idle()
         else:
             for action in decide(self.state, workflow.info().run_id):
@@ -152,6 +156,9 @@ class AgentWorkflow:
             self._steps += 1
 
     async def _take_mail(self, mail: Mail) -> None:
+        if self.state.definition is None and self.state.early is None:
+            # Before its definition is known nothing else tells a run of this version from one of the version before.
+            self._state = self.state.model_copy(update={"early": workflow.patched(EARLY_MESSAGES)})
         check = None if self._cancelled else edit_to_check(self.state, mail.message)
         cancelled: asyncio.CancelledError | None = None
         checked = None
@@ -168,9 +175,11 @@ class AgentWorkflow:
 
     async def _breathe(self, mail: Mail) -> None:
         """End the workflow task now and then: one that reads messages for two seconds counts as deadlocked."""
-        before_rules = self.state.definition is not None and self.state.rule_set is None
+        task = workflow.info().get_current_history_length()
+        if task != self._read_in:
+            self._read, self._read_in = 0, task
         self._read += 1 + mail.message.size // bounds.KIB
-        if self._read > bounds.READ_AT_ONCE and not before_rules:
+        if self._read > bounds.READ_AT_ONCE and not self.state.before_rules:
             self._read = 0
             await workflow.sleep(0.001, summary="reads messages")
 

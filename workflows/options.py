@@ -141,7 +141,9 @@ def notice_options(priority: Priority) -> ActivityConfig:
 
 def cancel_options(priority: Priority) -> ActivityConfig:
     """How the server is asked to cancel the run. Without end: a person wants it to stop."""
-    return carry_options(priority)
+    options = carry_options(priority)
+    del options["heartbeat_timeout"]  # it is one call of the server, and has no time to send any
+    return options
 
 
 def tool_options(spec: ToolSpec, priority: Priority) -> ActivityConfig:

@@ -21,7 +21,7 @@ from agents.search_attributes import (
     AGENT_WAITING_ON,
 )
 from agents.state import RunState
-from agents.status import asked, cards, highest_risk, next_deadline, phase
+from agents.status import asked, cards, highest_risk, next_deadline, phase, shortened
 
 _NAME = SearchAttributeKey.for_keyword(AGENT_NAME.name)
 _TENANT = SearchAttributeKey.for_keyword(AGENT_TENANT.name)
@@ -32,14 +32,10 @@ _DEADLINE = SearchAttributeKey.for_datetime(AGENT_DEADLINE.name)
 _TURN = SearchAttributeKey.for_int(AGENT_TURN.name)
 
 CARDS = "cards"
-MEMO_CARDS = 20
-"""Cards in the memo; a listing of a thousand runs reads them all."""
+MEMO_CARDS = bounds.SHOWN_CARDS
 
 MEMO_BYTES = 16 * bounds.KIB
 """Of all cards in the memo: a card that does not fit is left with its bare facts, and the query `status` has it whole."""
-
-COMMANDS = {"command", "others"}
-LONG = {"preview", "changed", "stated", "evidence", "thread", "undo"}
 
 
 class Publisher:
@@ -56,7 +52,7 @@ class Publisher:
         self._search_attributes(state)
         gates = _showing(state)
         if gates != self._gates:
-            workflow.upsert_memo({CARDS: memo_cards(cards(state, workflow.info().namespace))})
+            workflow.upsert_memo({CARDS: memo_cards(cards(state, workflow.info().namespace, MEMO_CARDS))})
             self._gates = gates
         workflow.set_current_details(details(state, workflow.info().namespace))
 
@@ -111,14 +107,17 @@ def _showing(state: RunState) -> tuple[object, ...]:
 
 def memo_cards(shown: Sequence[Card]) -> list[dict[str, object]]:
     """Cards as the memo holds them: without what is made of the rest, and in bounds."""
-    left = MEMO_BYTES
-    found = []
-    for card in shown[:MEMO_CARDS]:
-        # The commands are made of the rest and would double the memo.
-        whole = card.model_dump(mode="json", exclude=COMMANDS, exclude_defaults=True)
-        if len(to_json(whole)) > left:
-            short = card.model_copy(update={"shortened": True})
-            whole = short.model_dump(mode="json", exclude={*COMMANDS, *LONG}, exclude_defaults=True)
-        left -= len(to_json(whole))
-        found.append(whole)
+    found = [_memo_card(shortened(card)) for card in shown[:MEMO_CARDS]]
+    left = MEMO_BYTES - len(to_json(found))
+    for number, card in enumerate(shown[:MEMO_CARDS]):
+        whole = _memo_card(card)
+        left -= len(to_json(whole)) - len(to_json(found[number]))
+        if left < 0:
+            break
+        found[number] = whole
     return found
+
+
+def _memo_card(card: Card) -> dict[str, object]:
+    # The commands are made of the rest and would double the memo.
+    return card.model_dump(mode="json", exclude={"command", "others"}, exclude_defaults=True)

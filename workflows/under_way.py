@@ -96,11 +96,9 @@ class UnderWay:
             if isinstance(action, Tell | AskAside) and action.digest not in open_gates:
                 handle.cancel()
 
-    def stop_notices(self) -> None:
-        """Cancel all messages to the webhook."""
-        for handle, action in self._in_flight.items():
-            if isinstance(action, Tell):
-                handle.cancel()
+    def stop_beside(self) -> None:
+        """Cancel all messages to the webhook and questions to the model."""
+        self.stop_for_closed(frozenset())
 
     def _cancel_model(self) -> None:
         # Where there is none any more, its reply is on the queue.
@@ -156,10 +154,21 @@ async def check_edit(check: EditCheck, number: int, state: RunState) -> Preview:
         check: What is to be checked.
         number: Of this execution's checks.
         state: The run.
+
+    Raises:
+        asyncio.CancelledError: The run is cancelled meanwhile.
     """
     spec = _spec(state, check.input.tool)
+    handle = check_arguments(check.gate, number, check.input, spec, _priority(state))
     try:
-        value = await check_arguments(check.gate, number, check.input, spec, _priority(state))
+        # Not the handle itself: it would take the run's cancellation for its own, and end as an activity that failed.
+        await workflow.wait_condition(handle.done)
+    except asyncio.CancelledError:
+        handle.cancel()
+        await asyncio.gather(handle, return_exceptions=True)
+        raise
+    try:
+        value = handle.result()
     except ActivityError as error:
         return Preview(problem=f"the arguments could not be checked: {failure_of(error).message}")
     return preview_of_result(value)

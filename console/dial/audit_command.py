@@ -66,7 +66,9 @@ def _under(found: Audit) -> Iterable[Line]:
         dial, rule = "give the agent a more careful dial", "a rule with verdict: ask"
         yield Text(f"  To change that: {dial}, or let {rule} name these tools.")
     else:
-        yield Text("✓ Of every irreversible call somebody decided that it be sent.", style="green")
+        yield Text(
+            "✓ No irreversible call went ahead without a person, but for those named below.", style="green"
+        )
     if found.overridden:
         yield Text(f"! {len(found.overridden)} went ahead under a named override:", style="bold yellow")
         yield from _calls(found.overridden)
