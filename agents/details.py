@@ -7,6 +7,9 @@ from agents.request import task_text
 from agents.state import RunState
 from agents.status import cards, phase
 
+SHOWN_CHARS = 600
+"""Of a preview."""
+
 
 def details(state: RunState, namespace: str) -> str:
     """Phase, cards with their commands, open calls and usage. Costs no history: the Web UI asks for it by query."""
@@ -43,7 +46,7 @@ def _card(card: Card) -> list[str]:
     until = f", until {card.deadline:%Y-%m-%d %H:%M} UTC, then {card.nobody}" if card.deadline else ""
     lines = [f"### {card.gate} waits: {card.kind}", _code(card.summary), ""]
     for label, text in (
-        ("What it would do", card.preview),
+        ("What it would do", _beginning(card.preview)),
         ("Changed since it was approved", card.changed),
         ("What undoes it", card.undo),
         ("In the model's words", card.stated),
@@ -56,6 +59,11 @@ def _card(card: Card) -> list[str]:
     for line in (card.command, *card.others):
         lines += ["```sh", line, "```"]
     return lines
+
+
+def _beginning(text: str) -> str:
+    # Every waiting run keeps its details in its worker's memory, beside the card itself.
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}… (query `status` has all of it)"
 
 
 def _block(text: str) -> list[str]:

@@ -185,7 +185,8 @@ def _open(state: RunState, asked: Asked, moment: Moment) -> RunState:
         terms=asked.terms,
         deadline=None if deadline is None else moment.now + timedelta(seconds=deadline),
         notices=int(state.definition.notifies),
-        **asked.more,
+        # What is empty is left to its default: a model remembers what it was given, and many runs wait.
+        **{name: value for name, value in asked.more.items() if value},
     )
     return state.with_gate(gate)
 

@@ -25,6 +25,9 @@ from agents.effect import Dial, Says
 ANYONE = "anyone"
 """Stands for "no approvers are named" where people are listed; no person or role may be called so."""
 
+LONGEST_LIST = 50
+"""Names that one rule asks, or one step of its ladder: more is what roles are for."""
+
 MORE = "more"
 """Stands for those whom a list had no room for; nobody may be called so either."""
 
@@ -110,13 +113,13 @@ class Rung(Strict):
     """A step of the escalation ladder: who may decide too, and how long after the step before."""
 
     after: Duration
-    to: tuple[Name, ...] = Field(min_length=1, max_length=50)
+    to: tuple[Name, ...] = Field(min_length=1, max_length=LONGEST_LIST)
 
 
 class Terms(Strict):
     """Who decides at a gate, how many of them, by when, and what happens when nobody does."""
 
-    approvers: tuple[Name, ...] = Field(default=(), max_length=50)
+    approvers: tuple[Name, ...] = Field(default=(), max_length=LONGEST_LIST)
     """Names of people, or roles; none: anyone."""
     needed: int = Field(default=1, ge=1, le=20)
     """Different people who must approve."""
