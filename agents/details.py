@@ -56,6 +56,8 @@ def _card(card: Card) -> list[str]:
         lines += [f"{_code(asked.by)} asked: {_code(bounds.clip(asked.question, 400))}"]
         lines += ["The model answered:", *_block(asked.answer or "(not yet)")]
     lines += [f"Asks {_code(who)}{until}. Why: {_code(card.reason)}. Answer with one of:"]
+    if card.signed:
+        lines[-1] += " Decisions must be signed: `python starter.py approve … --print` prints such a line."
     for line in (card.command, *card.others):
         lines += ["```sh", line, "```"]
     return lines

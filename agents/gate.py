@@ -181,6 +181,8 @@ class Card(BaseModel):
     """Steps of the escalation ladder that have been taken."""
     undelivered: str = ""
     spent: Spent = Spent()
+    signed: bool = False
+    """Decisions must be signed: the lines below are refused as they stand."""
     shortened: bool = False
     """The memo had no room for all of it: the query `status` has the whole card."""
     command: str

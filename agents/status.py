@@ -157,7 +157,8 @@ def card_of(state: RunState, gate: Gate, namespace: str) -> Card:
     spent = Spent(
         model_calls=state.usage.model_calls, tokens=tokens.input_tokens + tokens.output_tokens, cost=None
     )
-    return card(state.run, gate, namespace, spent)
+    signed = state.rule_set is not None and state.rule_set.signed
+    return card(state.run, gate, namespace, spent).model_copy(update={"signed": signed})
 
 
 def asked(state: RunState) -> tuple[str, ...]:

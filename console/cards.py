@@ -248,6 +248,11 @@ def card_lines(run: str, card: Card, connection: Connection) -> list[str]:
     kinds = answers_to(card)
     width = max(len(kind) for kind in kinds)
     by_starter = [f"  {kind:<{width}}  {decision_line(run, card, kind)}" for kind in kinds]
+    if card.signed:
+        return [
+            *by_starter,
+            "  Decisions must be signed: set AGENT_SIGNING_KEY; with --print a line is only printed, signed.",
+        ]
     return [
         *by_starter,
         "  or, with Temporal's own command:",

@@ -2,13 +2,17 @@
 
 import pytest
 
+from agents.agent import DEFINITION_VERSION, NewerDefinition, read_definition
+from agents.carry import upgrade
 from agents.deciding import Receipt, receive
 from agents.events import (
     Dispatch,
     Moment,
 )
 from agents.message import RawMessage
-from tests.rules import NOW, Run, call
+from agents.request import Request
+from agents.state import STATE_VERSION, RunState
+from tests.rules import NOW, Run, call, definition
 
 
 @pytest.mark.parametrize(
@@ -89,3 +93,32 @@ def test_a_run_that_does_not_know_its_rules_yet_takes_messages() -> None:
     _, receipt = receive(run.state, RawMessage("say", data), Moment(NOW, "n"))
 
     assert receipt.accepted
+
+
+def test_a_run_that_got_a_message_before_its_definition_knows_whether_this_version_began_it() -> None:
+    begun = Run(RunState(run="r1", chain="c", request=Request(agent="tester", task="do it"), early=True))
+    older = Run(begun.state.model_copy(update={"early": False}))
+
+    assert begun.says("pause", {"by": "ann"}).accepted
+    assert older.says("pause", {"by": "ann"}).reason.startswith("unknown message 'pause'")
+
+
+def test_a_worker_leaves_a_run_whose_snapshot_is_newer_than_itself_to_others() -> None:
+    newer = definition(v=DEFINITION_VERSION + 1)
+
+    with pytest.raises(NewerDefinition, match="this worker knows up to"):
+        read_definition(newer.model_dump_json().encode())
+
+
+def test_the_snapshot_of_a_run_without_rules_has_the_digest_that_it_always_had() -> None:
+    bare = definition(rules=None)
+
+    assert {"rules", "v", "notifies"}.isdisjoint(bare.model_dump(mode="json"))
+
+
+def test_a_state_of_the_version_before_is_read_as_it_was() -> None:
+    state = Run.started(rules=None).state
+    before = {**state.model_dump(mode="json"), "v": 1}
+
+    assert upgrade(before)["v"] == STATE_VERSION
+    assert RunState.model_validate(upgrade(before)) == state
