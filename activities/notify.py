@@ -12,7 +12,8 @@ from activities.heartbeat import Heartbeater
 from activities.slack import message
 from activities.webhook import LONGEST_WAIT, NotPosted, Refused, Trouble, Webhook
 from agents.canonical import digest
-from agents.gate import Card, GateKind
+from agents.card import Card
+from agents.gate import GateKind
 from agents.notice import Notice, notice_key
 
 log = structlog.get_logger()

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents import bounds
-from agents.gate import Card, GateKind
+from agents.card import Card
+from agents.gate import GateKind
 from agents.notice import Notice, notice_key
 
 Part = dict[str, Any]

@@ -1,11 +1,12 @@
 """A run's current details in Markdown, as the Temporal Web UI shows them under "User Metadata"."""
 
 from agents import bounds
-from agents.gate import Card
+from agents.card import Card
 from agents.ledger import CLOSED
 from agents.request import task_text
+from agents.shown import cards
 from agents.state import RunState
-from agents.status import cards, phase
+from agents.status import phase
 
 SHOWN_CHARS = 600
 """Of a preview."""

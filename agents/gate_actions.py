@@ -16,8 +16,8 @@ from agents.notice import Notice
 from agents.preview import PreviewInput, Stale
 from agents.reply import Reply
 from agents.rules import RuleSet
+from agents.shown import card_of
 from agents.state import RunState
-from agents.status import card_of
 from agents.transcript import Entry, Message, Result
 from agents.turn import close_call
 

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from agents.gate import Card, NoticeKind
+from agents.card import Card
+from agents.gate import NoticeKind
 
 
 class Notice(BaseModel):

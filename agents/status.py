@@ -1,23 +1,21 @@
 """What a run shows of itself: the answers of the queries `status` and `calls`."""
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
-from pydantic_core import to_json
 
 from agents import bounds
 from agents.arguments import canonical_arguments, short_arguments
-from agents.effect import RISKS, EffectClass, Risk
-from agents.gate import Card, Gate, GateKind, Spent, card
+from agents.card import Card
+from agents.effect import EffectClass
+from agents.gate import GateKind
 from agents.ids import call_id
 from agents.ledger import CallState, idempotency_key, safe_to_retry
 from agents.reply import ProposedCall
 from agents.request import Request
-from agents.rules import MORE
+from agents.shown import bounded_cards
 from agents.state import HeldGrant, Outcome, Rejected, RunState
 from agents.steering import Given, Paused, Said
 from agents.transcript import ReplyEntry, Result
@@ -26,9 +24,6 @@ Phase = Literal["queued", "working", "waiting", "parked", "paused", "done", "fai
 ENDED: frozenset[Phase] = frozenset({"done", "failed", "cancelled"})
 """A run in one of these phases has ended."""
 
-
-SHORT_ASKS = 8
-"""People and roles that a shortened card names."""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -123,62 +118,6 @@ def phase(state: RunState) -> Phase:
     return "queued" if state.definition is None else "working"
 
 
-def highest_risk(state: RunState) -> Risk | None:
-    """The highest risk among the open gates."""
-    return max((gate.risk for gate in state.gates.values()), key=RISKS.index, default=None)
-
-
-def cards(state: RunState, namespace: str, limit: int | None = None) -> tuple[Card, ...]:
-    """The cards of the open gates, oldest first, and no more than `limit`."""
-    return tuple(card_of(state, gate, namespace) for gate in islice(state.gates.values(), limit))
-
-
-def _bounded_cards(state: RunState, namespace: str) -> tuple[Card, ...]:
-    """All cards, whole as long as there is room."""
-    left = bounds.CARDS_BYTES
-    found = []
-    for whole in cards(state, namespace):
-        left -= len(to_json(whole))
-        found.append(whole if left > 0 else shortened(whole))
-    return tuple(found)
-
-
-def shortened(card: Card) -> Card:
-    """A card with its bare facts, and the mark that there is more."""
-    bare = {"preview": "", "changed": "", "stated": "", "evidence": (), "thread": (), "undo": ""}
-    few = tuple(bounds.clip(name, 60) for name in card.asks[:SHORT_ASKS])
-    asks = few if len(card.asks) <= SHORT_ASKS else (*few, MORE)
-    return card.model_copy(update={**bare, "asks": asks, "shortened": True})
-
-
-def card_of(state: RunState, gate: Gate, namespace: str) -> Card:
-    """The card of a gate, with what the run has used so far."""
-    tokens = state.usage.tokens
-    spent = Spent(
-        model_calls=state.usage.model_calls, tokens=tokens.input_tokens + tokens.output_tokens, cost=None
-    )
-    signed = state.rule_set is not None and state.rule_set.signed
-    return card(state.run, gate, namespace, spent).model_copy(update={"signed": signed})
-
-
-def asked(state: RunState) -> tuple[str, ...]:
-    """Who may decide at the open gates: names and roles, or `anyone`, each once; `more` where there is no room."""
-    names = dict.fromkeys(name for gate in state.gates.values() for name in gate.asks)
-    found: list[str] = []
-    left = bounds.ATTRIBUTE_BYTES
-    for name in names:
-        left -= len(json.dumps(name)) + 1
-        if left < 0:
-            return (*found, MORE)
-        found.append(name)
-    return tuple(found)
-
-
-def next_deadline(state: RunState) -> datetime | None:
-    """The earliest deadline of the open gates."""
-    return min((gate.deadline for gate in state.gates.values() if gate.deadline), default=None)
-
-
 def status(state: RunState, namespace: str, now: datetime) -> Status:
     """The run as a person or a program sees it."""
     closed = sorted(_closed_calls(state, reversed(state.entries), bounds.KEPT_CALLS), key=_order)
@@ -197,7 +136,7 @@ def status(state: RunState, namespace: str, now: datetime) -> Status:
         turn=state.turn,
         calls=(*closed, *_open_calls(state)),
         counts=counts,
-        waiting=_bounded_cards(state, namespace),
+        waiting=bounded_cards(state, namespace),
         rejected=state.rejected,
         rejected_total=state.rejected_total,
         said=tuple(

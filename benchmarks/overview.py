@@ -20,8 +20,9 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import PayloadLimitsConfig
 
+from agents.card import Card, Spent
 from agents.effect import RISKS
-from agents.gate import Card, GateKind, Spent
+from agents.gate import GateKind
 from agents.search_attributes import AGENT_NAME, AGENT_PHASE, AGENT_RISK, AGENT_TENANT, AGENT_WAITING_ON
 from benchmarks.figure import Figure
 from benchmarks.lab import ROOT, Lab

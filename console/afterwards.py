@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from agents.gate import Card, DecisionKind
+from agents.card import Card
+from agents.gate import DecisionKind
 from console.cards import card_body, card_lines, memo_cards
 from console.decisions import decision, operating_system_user, send
 from console.exits import Exit

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from agents.gate import Card, Decision, DecisionKind
+from agents.card import Card
+from agents.gate import Decision, DecisionKind
 from console.cards import answers_to
 from console.decisions import decision, operating_system_user
 from console.edit import changed, difference

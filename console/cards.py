@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.text import Text
 
+from agents.card import Card, Spent, command_line
 from agents.effect import Risk
-from agents.gate import Card, DecisionKind, Exchange, Gate, GateKind, Spent, command_line
+from agents.gate import DecisionKind, Exchange, Gate, GateKind
 from agents.gating import ACCEPTS, MODEL_ACCEPTS, SINCE_RULES
 from console.executions import Execution
 from console.lines import decision_line, temporal_line

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.gate import Card, Decision, DecisionKind
+from agents.card import Card
+from agents.gate import Decision, DecisionKind
 from console.afterwards import Afterwards
 from console.cards import memo_cards
 from console.decisions import decision, message_of, operating_system_user, send

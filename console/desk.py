@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from rich.text import Text
 from temporalio.service import RPCError
 
-from agents.gate import Card, Decision, DecisionKind
+from agents.card import Card
+from agents.gate import Decision, DecisionKind
 from console.ask import Asker
 from console.cards import answered, card_body, card_lines, memo_cards
 from console.decisions import send

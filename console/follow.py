@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from rich.text import Text
 from temporalio.service import RPCError
 
-from agents.gate import Card, DecisionKind
+from agents.card import Card
+from agents.gate import DecisionKind
 from agents.ledger import CLOSED
 from console.ask import Asker
 from console.cards import answered, card_body, card_lines, memo_cards

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agents.gate import SHORTEST_DIGEST, Card, DecisionKind
+from agents.card import Card
+from agents.gate import SHORTEST_DIGEST, DecisionKind
 from console.text import compact
 from runtime.connection import Connection
 from runtime.server_process import DEFAULT_PORT, HOST, EmbeddedServerError, temporal_binary

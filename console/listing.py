@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel
 from rich.text import Text
 from temporalio.common import SearchAttributeKey
 
-from agents.gate import Card
+from agents.card import Card
 from agents.ids import DEFAULT_TENANT
 from agents.rules import ANYONE
 from agents.search_attributes import AGENT_NAME, AGENT_RISK, AGENT_TURN

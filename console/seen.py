@@ -10,8 +10,8 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from agents.bounds import KEPT_CALLS, clip
+from agents.card import Card
 from agents.effect import EffectClass
-from agents.gate import Card
 from agents.ledger import CallState, safe_to_retry
 from agents.search_attributes import AGENT_PHASE
 from agents.state import Rejected

@@ -10,8 +10,9 @@ from pydantic import AwareDatetime, BaseModel
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 
+from agents.card import Card
 from agents.effect import RISKS, Risk
-from agents.gate import Card, GateKind
+from agents.gate import GateKind
 from agents.rules import ANYONE, MORE, RuleSet
 from agents.search_attributes import AGENT_NAME, AGENT_PHASE, AGENT_WAITING_ON
 from console.cards import EFFECTS, memo_cards

@@ -14,8 +14,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.tools import Tool, tool
 from agents.agent import Agent
+from agents.card import Card
 from agents.effect import Effect
-from agents.gate import Card
 from agents.rules import MORE, RuleSet
 from agents.search_attributes import AGENT_PHASE, AGENT_WAITING_ON
 from runtime.server_flags import PRODUCTION_DYNAMIC_CONFIG

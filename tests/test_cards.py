@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agents.gate import Card, DecisionKind, Exchange, Gate, GateKind, Spent, card
+from agents.card import Card, Spent, card
+from agents.gate import DecisionKind, Exchange, Gate, GateKind
 from agents.rules import Rung, Terms
 from console.cards import answers_to, card_body, cards_of
 from tests.planted import memo_card

@@ -8,7 +8,8 @@ from agents.deciding import receive
 from agents.effect import Dial
 from agents.events import CallEnded, Moment, Replied
 from agents.message import RawMessage
-from agents.status import cards, phase, status
+from agents.shown import cards
+from agents.status import phase, status
 from agents.tool_call import ToolOutput
 from tests.rules import NOW, Run, call, reply, rule, rule_set
 

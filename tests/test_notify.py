@@ -30,7 +30,8 @@ from activities import slack
 from activities.notify import NotifyActivities, spread
 from activities.slack import message
 from activities.webhook import LONGEST_WAIT, POST_SECONDS, Refused, Trouble, Webhook
-from agents.gate import Card, DecisionKind, Exchange, GateKind, Spent
+from agents.card import Card, Spent
+from agents.gate import DecisionKind, Exchange, GateKind
 from agents.notice import Notice, notice_key
 from console.text import UNSAFE
 from tests.commands import starter

@@ -15,8 +15,8 @@ from agents.effect import RISKS
 from agents.gate import Decision
 from agents.request import BadRequest, parse_request
 from agents.rules import MORE, RuleSet
+from agents.shown import asked, card_of
 from agents.signing import signed_text
-from agents.status import asked, card_of
 from tests.rules import PEOPLE, Run, call, rule, rule_set, ruled, text
 
 KEYS = {name: Ed25519PrivateKey.generate() for name in ("ann", "bob", "cy")}

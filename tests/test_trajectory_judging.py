@@ -11,7 +11,7 @@ from agents.events import Replied
 from agents.message import RawMessage
 from agents.preview import Preview
 from agents.rules import RuleSet
-from agents.status import cards
+from agents.shown import cards
 from console.trajectory.derive import trajectory_of
 from console.trajectory.steps import DecisionStep, GateStep, SteerStep
 from tests.past import Past, payload

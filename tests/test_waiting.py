@@ -12,7 +12,8 @@ from agents.ledger import CallState
 from agents.loop import decide
 from agents.preview import preview_of
 from agents.rules import RuleSet
-from agents.status import card_of, phase
+from agents.shown import card_of
+from agents.status import phase
 from agents.waiting import Due, due
 from tests.rules import PEOPLE, Run, call, reply, ruled
 

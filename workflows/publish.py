@@ -9,8 +9,8 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from agents import bounds
+from agents.card import Card
 from agents.details import details
-from agents.gate import Card
 from agents.search_attributes import (
     AGENT_DEADLINE,
     AGENT_NAME,
@@ -20,8 +20,9 @@ from agents.search_attributes import (
     AGENT_TURN,
     AGENT_WAITING_ON,
 )
+from agents.shown import asked, cards, highest_risk, next_deadline, shortened
 from agents.state import RunState
-from agents.status import asked, cards, highest_risk, next_deadline, phase, shortened
+from agents.status import phase
 
 _NAME = SearchAttributeKey.for_keyword(AGENT_NAME.name)
 _TENANT = SearchAttributeKey.for_keyword(AGENT_TENANT.name)

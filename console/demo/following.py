@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from agents.gate import SHORTEST_DIGEST, Card, GateKind
+from agents.card import Card
+from agents.gate import SHORTEST_DIGEST, GateKind
 from console.cards import card_body
 from console.demo.workers import DemoWorker
 from console.exits import Exit, Trouble

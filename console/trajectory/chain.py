@@ -12,7 +12,7 @@ from temporalio.common import RawValue
 from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
-from agents.gate import Card
+from agents.card import Card
 from console.executions import Execution, describe, listed
 from console.trajectory.derive import History, read_chain
 from console.trajectory.reading import moment
