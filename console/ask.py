@@ -21,7 +21,7 @@ KEYS: dict[DecisionKind, str] = {
     DecisionKind.EDIT: "e",
     DecisionKind.DENY: "d",
     DecisionKind.ANSWER: "a",
-    DecisionKind.ASK: "q",
+    DecisionKind.ASK: "?",
     DecisionKind.DELEGATE: "o",
     DecisionKind.HAPPENED: "h",
     DecisionKind.DID_NOT_HAPPEN: "n",

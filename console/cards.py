@@ -236,7 +236,9 @@ def _deadline(card: Card, now: datetime) -> str:
     left = (card.deadline - now) / timedelta(seconds=1)
     when = f"in {duration(left)}" if left > 0 else f"passed {duration(-left)} ago"
     then = NOBODY.get(card.nobody or "", "the run decides")
-    return f"{card.deadline.astimezone():%Y-%m-%d %H:%M} ({when}); if nobody decides by then, {then}{again}"
+    return (
+        f"{card.deadline.astimezone():%Y-%m-%d %H:%M %Z} ({when}); if nobody decides by then, {then}{again}"
+    )
 
 
 def answered(card: Card) -> int:

@@ -72,6 +72,11 @@ class Desk:
                 self.session.say(*card_lines(run, card, self.session.connection), "")
         return Exit.DONE
 
+    async def waits(self, run: str, gate: str) -> bool:
+        """Whether that gate waits, as the run's own execution says."""
+        self._run = run
+        return await self._card(gate) is not None
+
     async def decide(self, run: str, gate: str) -> None:
         """Show a gate's card and ask about it, until it is decided or left for later."""
         self._run = run

@@ -1,6 +1,7 @@
 """The command `inbox`: what needs a person, over all runs; and one gate's card, to decide it right there."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from console.lines import starter_line
 from console.queries import known_tenant
 from console.session import AsJson, Line, Session, named, open_session
 from console.table import table_lines
-from console.text import clock, duration, one_line
+from console.text import clock, duration, middle, one_line
 from console.waiting import GateLine, Inbox, Wanted, inbox_of, names_of
 from runtime.rules_file import load_rules
 from runtime.settings import Settings
@@ -85,20 +86,33 @@ async def _inbox(session: Session, wanted: Wanted, limit: int) -> Exit:
             session.say("", f"A card, and the lines that answer it: {starter_line('inbox', 'RUN', 'GATE')}")
         return Exit.DONE
     desk = Desk(session)
+    opened: set[tuple[str, str]] = set()
     while (typed := await desk.line(CHOOSE)) not in {None, "q"}:
         if typed:
-            await _open(desk, found.gates[:limit], typed)
-        found = await inbox_of(session.client, wanted)
+            opened |= await _open(desk, found.gates[:limit], typed)
+        found = await _without_decided(await inbox_of(session.client, wanted), desk, opened)
         session.say("", *inbox_parts(found, limit, session.out.width))
     return Exit.DONE
 
 
-async def _open(desk: Desk, shown: Sequence[GateLine], typed: str) -> None:
+async def _without_decided(found: Inbox, desk: Desk, opened: Set[tuple[str, str]]) -> Inbox:
+    """The inbox without what was decided here a moment ago: visibility is a little late."""
+    gates = [
+        line
+        for line in found.gates
+        if (line.run, line.gate) not in opened or await desk.waits(line.run, line.gate)
+    ]
+    return dataclasses.replace(found, gates=tuple(gates))
+
+
+async def _open(desk: Desk, shown: Sequence[GateLine], typed: str) -> set[tuple[str, str]]:
+    """Show the card of that number and ask about it; which gate it was."""
     if typed.isdecimal() and 0 < int(typed) <= len(shown):
         line = shown[int(typed) - 1]
         await desk.decide(line.run, line.gate)
-    else:
-        desk.session.say(Text(f"{typed!r} is no number of this list.", style="yellow"))
+        return {(line.run, line.gate)}
+    desk.session.say(Text(f"{typed!r} is no number of this list.", style="yellow"))
+    return set()
 
 
 def inbox_parts(found: Inbox, limit: int, width: int) -> list[Line]:
@@ -149,7 +163,7 @@ def _table(gates: Sequence[GateLine], now: datetime, width: int) -> list[Text]:
         "waits": [_since(line.since, now) for line in gates],
         "due": [_due(line.deadline, now) for line in gates],
         # It begins with the tenant, where there is one.
-        "run": [one_line(line.run, 80) for line in gates],
+        "run": [middle(line.run, max(24, width // 3)) for line in gates],
         "gate": [line.gate for line in gates],
         "who": [one_line(", ".join(line.who), 60) for line in gates],
         "approved": [f"{line.approved} of {line.needed}" if line.needed > 1 else "" for line in gates],

@@ -28,6 +28,15 @@ def one_line(text: str, limit: int) -> str:
     return line if whole else line[: limit - 1] + "…"
 
 
+def middle(text: str, limit: int) -> str:
+    """The text on one line, with its middle left out where it is longer: of an id, both ends tell it from others."""
+    line = one_line(text, 10 * limit)
+    if len(line) <= limit:
+        return line
+    half = (limit - 1) // 2
+    return f"{line[: limit - 1 - half]}…{line[-half:]}"
+
+
 def lines(text: str, limit: int | None, width: int = 400) -> list[str]:
     """The text's lines, safe to show; at most `limit` of at most `width` characters, and what is missing said."""
     found = plain(text).splitlines()

@@ -153,7 +153,7 @@ def test_it_says_why_on_whose_words_and_on_which_terms() -> None:
     ]
     [deadline] = below(lines, "Deadline:")
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d \(in 3 h\); if nobody decides by then, the run ends; people were reminded once",
+        r"\d{4}-\d\d-\d\d \d\d:\d\d \S+ \(in 3 h\); if nobody decides by then, the run ends; people were reminded once",
         deadline,
     )
 

@@ -574,8 +574,8 @@ async def test_whoever_follows_a_run_can_ask_the_agent_and_change_a_call(house: 
     house.fake.script([pays(120), says("It is the invoice."), says("All done.")])
     async with office(house, agent()):
         with terminal(house, "run", "payer", "pay") as screen:
-            await screen.until("[q] question to the agent, [o] other person, [x] end the run, [l] later > ")
-            screen.type("q")
+            await screen.until("[?] question to the agent, [o] other person, [x] end the run, [l] later > ")
+            screen.type("?")
             await screen.until("Your question")
             screen.type("Why 120?")
             await screen.until("It is the invoice.")

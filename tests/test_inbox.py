@@ -357,7 +357,7 @@ async def test_a_question_to_the_agent_comes_back_answered_and_then_it_is_approv
         run = await waiting_at_terminal(house, "talk", says("Since you asked for it."), says("All written."))
         with terminal(house, "inbox", run.id) as screen:
             await screen.until("[l] later > ")
-            screen.type("q")
+            screen.type("?")
             await screen.until("you decide then: ")
             screen.type("Why this file?")
             await screen.until("The agent answered, in the model's own words:")

@@ -8,7 +8,7 @@ from agents import bounds
 from agents.arguments import short_arguments
 from agents.bounds import clip
 from agents.reply import ProposedCall
-from console.text import compact, document, one_line, plain
+from console.text import compact, document, middle, one_line, plain
 
 TAIL = "AND 1,000,000 to mallory"
 UNSEEN = ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\U000e0000", "\U000e0041", "\U000e007f"]
@@ -57,3 +57,9 @@ def test_in_json_it_is_escaped_and_reads_back_as_the_same(unseen: str) -> None:
         assert written.isascii()
     assert json.loads(compact({unseen: [unseen]})) == {unseen: [unseen]}
     assert json.loads(document([{unseen: unseen}])) == [{unseen: unseen}]
+
+
+def test_a_long_id_loses_its_middle() -> None:
+    assert middle("acme/a-run-with-a-very-long-name-0042", 20) == "acme/a-run…name-0042"
+    assert middle("short", 20) == "short"
+    assert len(middle("x" * 500, 21)) == 21
