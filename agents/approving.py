@@ -1,11 +1,10 @@
 """What becomes of an approval: votes, edits, approvals for the rest of the run, delegation, questions to the agent."""
 
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 
 from agents import bounds
-from agents.arguments import short_arguments
+from agents.arguments import short_in_order
 from agents.authority import may_not_take_over, seat_of
 from agents.canonical import NotCanonical, canonical_json
 from agents.events import Moment
@@ -13,7 +12,6 @@ from agents.gate import Decision, DecisionKind, Exchange, Gate, GateKind, Grant,
 from agents.gating import difference, open_call_gate, ruling_of, spec_of
 from agents.ledger import Call, CallState
 from agents.preview import Preview
-from agents.reply import ProposedCall
 from agents.ruling import Ruling, fields_of
 from agents.state import HeldGrant, RunState
 from agents.waiting import closed_by
@@ -165,11 +163,7 @@ def edit(
 
 
 def _edited(state: RunState, call: Call, arguments: str, note: str) -> Call:
-    # In the order of the tool's parameters, as the model writes them: canonical JSON is in that of the alphabet.
-    given = json.loads(arguments)
-    known = spec_of(state, call).parameters.get("properties", {})
-    ordered = {name: given[name] for name in (*(n for n in known if n in given), *given)}
-    short = short_arguments(ProposedCall(id="", tool=call.tool, arguments=json.dumps(ordered)))
+    short = short_in_order(spec_of(state, call).parameters, arguments)
     return call.model_copy(update={"arguments": arguments, "summary": short, "edited": note})
 
 

@@ -95,6 +95,14 @@ def short_arguments(call: ProposedCall) -> str:
     )
 
 
+def short_in_order(parameters: Mapping[str, Any], arguments: str) -> str:
+    """Canonical arguments in one short line, in the order of the tool's parameters instead of the alphabet's."""
+    given = parsed(arguments)
+    known = [name for name in parameters.get("properties", {}) if name in given]
+    ordered = {name: given[name] for name in (*known, *given)}
+    return short_arguments(ProposedCall(id="", tool="", arguments=json.dumps(ordered)))
+
+
 def _canonical(arguments: dict[str, Any]) -> str:
     try:
         canonical = canonical_json(arguments)

@@ -30,7 +30,10 @@ def may_not_decide(state: RunState, gate: Gate, decision: Decision) -> str | Non
 def _not_signed(run: str, rules: RuleSet, decision: Decision) -> str | None:
     person = rules.people.get(decision.by)
     if person is None or person.key is None:
-        return f"decisions must be signed, and the rules hold no key of {_shown(decision.by)}"
+        return (
+            f"decisions must be signed, and the rules hold no key of {_shown(decision.by)}; where that is not your name "
+            "there, say it with --by"
+        )
     if decision.signature is None:
         return (
             f"decisions must be signed: set AGENT_SIGNING_KEY to the key file of {_shown(decision.by)} and send it "

@@ -5,10 +5,9 @@ from typing import Any
 
 from temporalio.api.common.v1 import Memo
 
-from agents.arguments import short_arguments
+from agents.arguments import short_in_order
 from agents.canonical import canonical_json
 from agents.gate import Decision, DecisionKind, Gate, GateKind
-from agents.reply import ProposedCall
 from console.trajectory.reading import Reading, value
 from console.trajectory.steps import DecisionStep, GateStep, Step
 from workflows.publish import CARDS
@@ -137,7 +136,8 @@ def close(reading: Reading, gate: GateStep, step: DecisionStep, decision: Decisi
     call = reading.calls.get(gate.call or "")
     if call is not None and decision.arguments is not None:
         call.arguments = canonical_json(decision.arguments)
-        call.summary = short_arguments(ProposedCall(id="", tool=call.tool, arguments=call.arguments))
+        spec = reading.spec(call.tool)
+        call.summary = short_in_order(spec.parameters if spec else {}, call.arguments)
     if call is not None and decision.kind in AFTER and not asks_again:
         call.state = AFTER[decision.kind]
         call.result = call.result if call.state == "planned" else step.said
