@@ -48,6 +48,7 @@ NEEDS: dict[GateKind, str] = {
     GateKind.QUESTION: "an answer",
     GateKind.FAILURE: "a decision on a failure",
     GateKind.UNKNOWN: "a decision on an unknown outcome",
+    GateKind.BUDGET: "a decision on a budget",
 }
 NOBODY: dict[str, str] = {
     "deny": "it is denied",

@@ -22,6 +22,7 @@ class GateKind(StrEnum):
     QUESTION = "question"
     FAILURE = "failure"
     UNKNOWN = "unknown outcome"
+    BUDGET = "budget"
 
 
 class DecisionKind(StrEnum):

@@ -44,6 +44,7 @@ ACCEPTS: dict[GateKind, tuple[DecisionKind, ...]] = {
         DecisionKind.DELEGATE,
         DecisionKind.END,
     ),
+    GateKind.BUDGET: (DecisionKind.DELEGATE, DecisionKind.END),
 }
 MODEL_ACCEPTS = (DecisionKind.RETRY, DecisionKind.DELEGATE, DecisionKind.END)
 SINCE_RULES = frozenset({DecisionKind.EDIT, DecisionKind.ASK, DecisionKind.DELEGATE})

@@ -111,7 +111,7 @@ def phase(state: RunState) -> Phase:
     if state.paused:
         return "paused"
     kinds = {gate.kind for gate in state.gates.values()}
-    if kinds & {GateKind.FAILURE, GateKind.UNKNOWN}:
+    if kinds & {GateKind.FAILURE, GateKind.UNKNOWN, GateKind.BUDGET}:
         return "parked"
     if kinds:
         return "waiting"

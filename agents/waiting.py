@@ -1,6 +1,6 @@
 """What comes due at a gate while nobody decides: the next step of its ladder, its deadline, a reminder.
 
-| at the deadline, `nobody` says | an approval or question | a failed call | an unknown outcome, a model call |
+| at the deadline, `nobody` says | an approval or question | a failed call | an unknown outcome, a gate of the run |
 | --- | --- | --- | --- |
 | deny | is denied, and the model told | is skipped, and the model told | waits on: nobody else can know |
 | ask_again | asks again under a new digest, with the deadline once more | the same | the same |

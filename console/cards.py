@@ -37,6 +37,7 @@ ASKED = {
     GateKind.QUESTION: "The agent asks, in the model's own words:",
     GateKind.FAILURE: "This failed:",
     GateKind.UNKNOWN: "This was sent, and nobody knows whether it happened:",
+    GateKind.BUDGET: "This run has used up what it was given:",
 }
 PREVIEWED = "If you say yes, this happens, as the tool itself foresees it:"
 CALLED = "It is this call:"
@@ -87,7 +88,7 @@ def _before_rules(kind: GateKind, call: str | None) -> tuple[DecisionKind, ...]:
 
 def accepts(kind: GateKind, call: str | None) -> tuple[DecisionKind, ...]:
     """What a gate of this kind takes as an answer."""
-    return ACCEPTS[kind] if call else MODEL_ACCEPTS
+    return ACCEPTS[kind] if call or kind is GateKind.BUDGET else MODEL_ACCEPTS
 
 
 def answers_to(card: Card) -> tuple[DecisionKind, ...]:

@@ -1,16 +1,21 @@
 """Many gates at once: what a run starts, shows and writes stays within what a workflow task and a field may hold."""
 
+from datetime import timedelta
+
 from pydantic_core import to_json
 
 from agents import bounds
 from agents.details import details
-from agents.events import AskAside, CallEnded, Previewed, Replied, TakePreview, Tell, Told
+from agents.events import AskAside, CallEnded, GateDue, Previewed, Replied, TakePreview, Tell, Told
+from agents.gate import GateKind
 from agents.gate_actions import ASIDES, NOTICES
+from agents.gating import ACCEPTS
 from agents.preview import preview_of
+from agents.rules import Rung, Terms
 from agents.shown import cards
-from agents.status import status
+from agents.status import phase, status
 from agents.tool_call import ToolOutput
-from tests.rules import NOW, Run, call, reply
+from tests.rules import NOW, Run, call, reply, ruled
 from workflows.publish import MEMO_BYTES, memo_cards
 
 MANY = 200
@@ -93,3 +98,31 @@ def test_a_long_question_is_refused() -> None:
     long = "é" * (bounds.QUESTION_BYTES // 2 + 1)
 
     assert "longer than 2048 bytes" in run.decides("ask", "t1.c1", text=long).reason
+
+
+def test_a_gate_of_the_run_itself_goes_through_the_same_machinery() -> None:
+    terms = Terms(approvers=("manager",), deadline=3600, escalate=(Rung(after=60, to=("finance",)),))
+    run = Run.asking(call("save"), rules=ruled())
+    gate = run.gate.model_copy(
+        update={
+            "id": "budget.1",
+            "kind": GateKind.BUDGET,
+            "call": None,
+            "accepts": ACCEPTS[GateKind.BUDGET],
+            "terms": terms,
+            "deadline": run.gate.since + timedelta(seconds=3600),
+        }
+    )
+    run.state = run.state.model_copy(update={"gates": {gate.id: gate}})
+
+    assert phase(run.state) == "parked"
+    assert "manager" in run.decides("end", "budget.1", by="cy").reason
+    run.clock = gate.since + timedelta(seconds=61)
+    run.told(GateDue("budget.1"))
+    assert run.state.gates["budget.1"].asks == ("manager", "finance")
+    run.clock = gate.since + timedelta(hours=2)
+    run.told(GateDue("budget.1"))
+    assert run.state.gates["budget.1"].deadline is None
+    assert memo_cards(cards(run.state, "default"))[0]["kind"] == "budget"
+    assert run.decides("end", "budget.1", by="ann").accepted
+    assert run.state.outcome is not None
