@@ -97,7 +97,12 @@ def answers_to(card: Card) -> tuple[DecisionKind, ...]:
 
 
 def card_body(
-    card: Card, now: datetime, arguments: str | None = None, limit: int = ARGUMENT_LINES
+    card: Card,
+    now: datetime,
+    arguments: str | None = None,
+    limit: int = ARGUMENT_LINES,
+    *,
+    brief: bool = False,
 ) -> list[Text]:
     """What a person sees of a card: what will happen, why they are asked, and on what terms.
 
@@ -109,6 +114,7 @@ def card_body(
         now: For the card's age, and what is left until its deadline.
         arguments: JSON of the call's arguments, where they are known; the card itself has a short form.
         limit: Lines of the preview, and of each argument.
+        brief: Only what would happen and why it asks.
     """
     head = Text.assemble(
         ("? ", "bold yellow"),
@@ -118,15 +124,25 @@ def card_body(
         (f", since {ago(card.since, now)}".replace(" ago", ""), "dim"),
     )
     parts = (
-        _what(card, arguments, limit),
-        _block("Changed since people were asked before:", card.changed, "bold yellow"),
-        _said("Why", card.reason + _rule(card), 1000),
-        _block("The agent's reason, in the model's own words:", card.stated, "italic"),
-        _evidence(card),
-        *(_exchange(exchange) for exchange in card.thread[-EXCHANGES:]),
-        _terms(card, now),
+        _brief(card, limit)
+        if brief
+        else (
+            _what(card, arguments, limit),
+            _block("Changed since people were asked before:", card.changed, "bold yellow"),
+            _said("Why", card.reason + _rule(card), 1000),
+            _block("The agent's reason, in the model's own words:", card.stated, "italic"),
+            _evidence(card),
+            *(_exchange(exchange) for exchange in card.thread[-EXCHANGES:]),
+            _terms(card, now),
+        )
     )
     return [head, *(Text("  ") + line for part in parts for line in part)]
+
+
+def _brief(card: Card, limit: int) -> tuple[Iterator[Text], ...]:
+    return _block(PREVIEWED, card.preview or card.summary, "bold", limit), _said(
+        "Why", card.reason + _rule(card), 1000
+    )
 
 
 def _rule(card: Card) -> str:

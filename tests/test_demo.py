@@ -146,8 +146,8 @@ async def test_the_demo_needs_neither_key_nor_terminal_and_says_who_plays_the_mo
     assert "Traceback" not in screen.text
 
 
-async def test_the_output_fits_two_screens(screen: Screen) -> None:
-    assert len(screen.text.splitlines()) <= 80
+async def test_the_output_fits_a_screen(screen: Screen) -> None:
+    assert len(screen.text.splitlines()) <= 50
 
 
 async def test_the_worker_is_killed_in_the_middle_of_a_model_call_which_alone_is_repeated(
@@ -313,8 +313,7 @@ async def test_a_model_that_is_set_up_is_used_and_its_calls_are_counted(
     assert screen.exit == 0, screen.text
     assert f"The model is fake-model at {fake_openai.base_url}" in screen.text
     assert "4 answered, 1 repeated; paid 4, and perhaps 1" in screen.row("model calls")
-    # On a busy machine the worker may die after it took the call and before it asked the model.
-    assert (len(fake_openai.requests), fake_openai.repeats) in {(5, 1), (4, 0)}
+    assert (len(fake_openai.requests), fake_openai.repeats) == (5, 1)
     assert (screen.workspace / "reviewed/summary.md").read_text() == "# All\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.md"]
     assert "sk-test-of-the-demo" not in screen.text

@@ -123,7 +123,7 @@ async def _run(session: Session, wanted: RunId, worker: DemoWorker, process: int
     if code is not Exit.DONE:
         session.say("", *where_to_look(started.run, worker))
         return code
-    session.say("", *table(outcome), "", *next_lines(outcome))
+    session.say(*table(outcome), "", *next_lines(outcome))
     return code
 
 

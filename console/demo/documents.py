@@ -13,7 +13,7 @@ OWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 """This repository's own documents."""
 
 SUFFIXES = frozenset({".md", ".txt"})
-MOST_DOCUMENTS = 8
+MOST_DOCUMENTS = 5
 LARGEST_BYTES = 64 * 1024
 """With these two a paid model reads 130,000 tokens at most, and the calls side by side fit a screen."""
 

@@ -21,8 +21,8 @@ from console.trajectory.steps import DecisionStep, Step
 
 WRITES = "write_file"
 """The only call that the demo approves by itself: it stays within the demo's folder."""
-CARD_LINES = 4
-"""Of the preview: the demo is to fit a screen or two."""
+CARD_LINES = 1
+"""Of the preview: the demo is to fit a screen."""
 
 ELSEWHERE = "reviewed/summary.md"
 """Where the demo has the summary written instead, to show an approval with an edit."""
@@ -70,29 +70,35 @@ class DemoFollower(Follower):
             if failed:
                 self._say(Text(MODEL_HINT, style="yellow"))
             return await super()._decide(card)
-        if card.changed:
-            self.session.say(
-                "", Text(f"? {card.gate} asks again: {one_line(card.changed, 300)}", "bold yellow")
-            )
-        else:
-            self.session.say("", *card_body(card, datetime.now(UTC), limit=CARD_LINES))
+        self._show(card)
         call = self.reading.calls.get(card.call or "")
         if card.kind is not GateKind.APPROVAL or call is None or call.tool != WRITES:
             hint = MODEL_HINT if failed else "Start the demo in a terminal, and you are asked."
             raise Trouble(f"{card.gate} waits for a person, and there is no terminal to ask at. {hint}")
         self.answered.add(card.digest)
-        if card.changed:
-            how = (
-                "What would happen is another thing now. The demo approves that with Temporal's own command:"
-            )
-            line = temporal_line(card, card.command, self.session.connection)
-        else:
-            how = 'There is no terminal to ask at, so the demo decides itself. First it says "like this instead":'
-            bound = ("--digest", card.digest[:SHORTEST_DIGEST])
-            line = starter_line("approve", self.run, card.gate, "--set", f"path={ELSEWHERE}", *bound)
-        self.session.say(how, f"$ {line}")
+        line = self._approves(card) if card.changed else self._edits(card)
+        self.session.say(f"$ {line}")
         await asyncio.to_thread(paste, line)
         return True
+
+    def _show(self, card: Card) -> None:
+        if card.changed:
+            asks_again = f"? {card.gate} asks again: {one_line(card.changed, 300)}"
+            self.session.say(Text(asks_again, style="bold yellow"))
+        else:
+            self.session.say("", *card_body(card, datetime.now(UTC), limit=CARD_LINES, brief=True))
+
+    def _edits(self, card: Card) -> str:
+        """The line of a person who says "like this instead"."""
+        self.session.say(
+            "There is no terminal to ask at, so the demo decides itself: first an edit, then its approval."
+        )
+        bound = ("--digest", card.digest[:SHORTEST_DIGEST])
+        return starter_line("approve", self.run, card.gate, "--set", f"path={ELSEWHERE}", *bound)
+
+    def _approves(self, card: Card) -> str:
+        """The line of Temporal's own CLI."""
+        return temporal_line(card, card.command, self.session.connection)
 
 
 def paste(line: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from rich.text import Text
 
@@ -15,6 +16,8 @@ from console.trajectory.steps import ModelStep
 MODEL_CALL = re.compile(r"t(\d+)\.model")
 EARLIEST_TURN = 3
 """By then the documents have been listed and read, so that there is something that must not be done again."""
+SENT_SECONDS = 0.15
+"""A call that has been seen for so long has been sent to the model: before that its worker reads what to send."""
 POLL_SECONDS = 0.05
 """A model call takes half a second at least, a description 2 ms."""
 
@@ -57,16 +60,19 @@ async def kill_in_the_middle(follower: DemoFollower, process: int) -> Kill | Non
 
 
 async def _turn_under_way(follower: DemoFollower) -> int | None:
+    """The turn of a model call that has been under way for long enough; None once the run is over."""
+    seen, since = 0, 0.0
     while (found := await follower.session.describe(follower.run)).execution.open:
         # Only one that has been read, so that all that led to it is on the screen.
         read = {step.turn for step in follower.reading.steps if isinstance(step, ModelStep)}
-        for activity in await pending_activities(found):
-            if (
-                activity.running
-                and activity.attempt == 1
-                and EARLIEST_TURN <= (turn := _turn(activity)) in read
-            ):
-                return turn
+        turns = [
+            _turn(each) for each in await pending_activities(found) if each.running and each.attempt == 1
+        ]
+        turn = next((turn for turn in turns if EARLIEST_TURN <= turn in read), 0)
+        if turn != seen:
+            seen, since = turn, monotonic()
+        elif turn and monotonic() - since >= SENT_SECONDS:
+            return turn
         await asyncio.sleep(POLL_SECONDS)
     return None
 

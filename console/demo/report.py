@@ -18,7 +18,7 @@ from console.trajectory.derive import totals
 from console.trajectory.reading import Reading
 from console.trajectory.steps import CallStep, ModelStep
 
-FILE_LINES = 3
+FILE_LINES = 1
 NAME_WIDTH = 13
 EXCERPT_WIDTH = 100
 
