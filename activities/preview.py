@@ -16,8 +16,8 @@ from activities.tools import Tool, ToolRejected
 from agents.arguments import canonical_arguments, problem_of
 from agents.preview import Preview, PreviewInput, preview_of
 
-PREVIEW_SECONDS = 20.0
-"""Longest time of one preview: less than `workflows.options.LOOKUP_TIMEOUT`, after which nobody would be told why."""
+PREVIEW_SECONDS = 12.0
+"""Longest time of one preview: less than `workflows.options.EDIT_TIMEOUT`, after which nobody would be told why."""
 
 
 class PreviewActivities:

@@ -74,6 +74,9 @@ class StaleCall(Exception):
 def reported(what: str, error: Exception, attempt: int) -> ApplicationError:
     """The failure of the activity, after a line in the log that says what failed and where."""
     failure = failure_of(error, attempt)
+    if isinstance(error, StaleCall):  # nothing is wrong: a person is asked again
+        log.info("call is stale", why=str(error))
+        return failure
     # Without the error's text, which may quote the conversation.
     stack = "".join(traceback.format_tb(error.__traceback__))
     log.warning(what, type=failure.type, error=type(error).__name__, stack=stack)

@@ -42,7 +42,7 @@ ANSWER_BYTES = 2000
 """What is read of an answer: where receivers say what was wrong."""
 
 LONGEST_WAIT = 60.0
-"""Seconds that a receiver may ask to wait: a run that is to continue as new waits for its messages."""
+"""Seconds that a receiver may ask to wait: people are to hear of a gate while it is still open."""
 
 TRY_AGAIN = frozenset({408, 409, 429})
 """And every 5xx."""

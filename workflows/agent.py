@@ -7,7 +7,6 @@ the state. Continue-as-new may happen between any two steps, since the state hol
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -16,10 +15,9 @@ from temporalio.exceptions import ApplicationError
 from agents import bounds
 from agents.agent import Definition
 from agents.carry import pack, unpack
-from agents.deciding import Receipt, edit_to_check, receive
+from agents.deciding import Receipt
 from agents.events import Action, Cancelled, Event, Moment, Started
 from agents.loop import apply, decide
-from agents.message import RawMessage
 from agents.request import BadRequest, parse_request
 from agents.result import RunResult, run_result
 from agents.state import RunState
@@ -27,27 +25,17 @@ from agents.status import CallPage, Status, call_page, status, unread
 from agents.transcript import Page, page
 from workflows.activity_calls import fetch_carried
 from workflows.gate_timers import GateTimers
+from workflows.mail import Mail, MailReader
 from workflows.outcome import event_of
 from workflows.payload import carried, carry_values, raw_message, request_json
 from workflows.publish import Publisher
-from workflows.under_way import Ended, UnderWay, check_edit
+from workflows.under_way import Ended, UnderWay
 
 RUN_FAILED = "RunFailed"
 """Failure type of a run that ended failed."""
 
 
-@dataclass
-class Mail:
-    """A message on the queue; it has its receipt once `run` has taken it."""
-
-    message: RawMessage
-    receipt: Receipt | None = None
-
-
 WORKFLOW_TYPE = "AgentWorkflow"
-
-EARLY_MESSAGES = "messages-before-the-definition"
-"""Patch id: since then a run takes steering messages before its definition is resolved."""
 
 
 def _moment() -> Moment:
@@ -70,10 +58,8 @@ class AgentWorkflow:
         self._under_way = UnderWay(self._queue)
         self._gate_timers = GateTimers(self._queue)
         self._publisher = Publisher()
+        self._reader = MailReader(_moment)
         self._cancelled = False
-        self._checks = 0
-        self._read = 0
-        self._read_in = 0
         self._steps = 0
         self._size_at_start = 0
         self._carried: list[bytes] = []
@@ -148,7 +134,6 @@ class AgentWorkflow:
             item = self._queue.popleft()
             if isinstance(item, Mail):
                 await self._take_mail(item)
-                await self._breathe(item)
             elif isinstance(item, Ended):
                 self._fold(event_of(item.action, item.handle))
             else:
@@ -156,32 +141,11 @@ class AgentWorkflow:
             self._steps += 1
 
     async def _take_mail(self, mail: Mail) -> None:
-        if self.state.definition is None and self.state.early is None:
-            # Before its definition is known nothing else tells a run of this version from one of the version before.
-            self._state = self.state.model_copy(update={"early": workflow.patched(EARLY_MESSAGES)})
-        check = None if self._cancelled else edit_to_check(self.state, mail.message)
-        cancelled: asyncio.CancelledError | None = None
-        checked = None
-        if check:
-            self._checks += 1
-            try:
-                # Nothing else is taken meanwhile: the first valid decision wins, in the order in which they came.
-                checked = await check_edit(check, self._checks, self.state)
-            except asyncio.CancelledError as error:
-                self._cancelled, cancelled = True, error
-        self._state, mail.receipt = receive(self.state, mail.message, _moment(), checked)
+        self._state, cancelled = await self._reader.take(self.state, mail, stopping=self._cancelled)
         if cancelled:
+            self._cancelled = True
             raise cancelled
-
-    async def _breathe(self, mail: Mail) -> None:
-        """End the workflow task now and then: one that reads messages for two seconds counts as deadlocked."""
-        task = workflow.info().get_current_history_length()
-        if task != self._read_in:
-            self._read, self._read_in = 0, task
-        self._read += 1 + mail.message.size // bounds.KIB
-        if self._read > bounds.READ_AT_ONCE and not self.state.before_rules:
-            self._read = 0
-            await workflow.sleep(0.001, summary="reads messages")
+        await self._reader.breathe(self.state, mail)
 
     def _fold(self, event: Event) -> None:
         self._state = apply(self.state, event, _moment())
