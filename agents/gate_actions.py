@@ -15,7 +15,6 @@ from agents.model_input import model_input
 from agents.notice import Notice
 from agents.preview import PreviewInput, Stale
 from agents.reply import Reply
-from agents.rules import RuleSet
 from agents.shown import card_of
 from agents.state import RunState
 from agents.transcript import Entry, Message, Result
@@ -149,9 +148,8 @@ def ask_anew(state: RunState, call: Call, stale: Stale, moment: Moment) -> RunSt
     """
     state = state.without_grants(call=call.id)
     if stale.rules is not None and state.rule_set is not None:
-        # Who is who is as of today; what asks stays as the run began, but for this call.
-        rules = RuleSet(rules=state.rule_set.rules, people=stale.rules.people, default=state.rule_set.default)
-        state = state.model_copy(update={"rules": rules})
+        # But for this call, what asks stays as the run began.
+        state = state.model_copy(update={"rules": state.rule_set.with_people_of(stale.rules)})
     if stale.ruling.says == "refuse":
         return close_call(state, call, CallState.DENIED, f"Refused: {stale.ruling.reason}")
     ruling = stale.ruling if stale.ruling.says == "ask" else ruling_of(state, call, moment.now)

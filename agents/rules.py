@@ -225,8 +225,6 @@ class RuleSet(Strict):
         # Without defaults: a field that is added later must not make another version of a set that does not use it.
         return digest(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))[:16]
 
-    def for_agent(self, agent: str) -> "RuleSet":
-        """What of it holds for the runs of one agent."""
-        rules = tuple(rule for rule in self.rules if not rule.agents or agent in rule.agents)
-        # Not a copy of this one: what it has computed of itself would come along.
-        return RuleSet(rules=rules, people=self.people, default=self.default)
+    def with_people_of(self, other: "RuleSet") -> "RuleSet":
+        """These rules, for the people of another set: who is who may change in a run, what asks does not."""
+        return RuleSet(rules=self.rules, people=other.people, default=self.default)

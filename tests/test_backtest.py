@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agents.effect import Dial
+from agents.rulebook import Rulebook
 from agents.rules import RuleSet
 from console.dial.backtest import Backtest, Change, backtest_of
 from console.dial.backtest_command import backtest_parts
@@ -16,7 +17,7 @@ LARGE = {"field": "amount", "is": ">", "value": 100}
 
 
 def tried(runs: list[RunRecords], new: RuleSet, dial: Dial | None = None) -> Backtest:
-    return backtest_of(runs, new.for_agent, dial)
+    return backtest_of(runs, Rulebook(new, {}).for_agent, dial)
 
 
 def changed(found: Backtest) -> list[tuple[str, str, str, str]]:

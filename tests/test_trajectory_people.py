@@ -225,7 +225,7 @@ async def test_an_approval_that_is_returned_and_the_gate_that_asks_again_are_tol
     assert [gate.asked_again for gate in records.gates] == [False, True]
 
 
-async def test_rules_that_changed_while_somebody_decided_are_those_of_the_run_from_then_on(
+async def test_rules_that_changed_while_somebody_decided_hold_for_that_call_and_their_people_for_the_run(
     house: House,
 ) -> None:
     pay = counted("pay", PAYS)
@@ -243,9 +243,10 @@ async def test_rules_that_changed_while_somebody_decided_are_those_of_the_run_fr
         await run.signal("approve", {"gate": "t1.c1", "digest": second.digest, "by": "eve"})
         await run.signal("approve", {"gate": "t1.c1", "digest": second.digest, "by": "ann"})
         await run.result()
+        shown = await status(run)
     found = await told(house, run)
 
-    assert found.rules == stricter.rules.version
+    assert found.rules == shown.rules == RuleSet().with_people_of(stricter.rules).version
     assert [(gate.how, gate.by, gate.people, gate.rule) for gate in steps(found, GateStep)] == [
         ("approve", ("eve",), (), None),
         ("approve", ("ann",), ("manager",), "ours"),
@@ -460,7 +461,7 @@ def test_a_late_decision_says_who_came_first() -> None:
     assert "already decided by ann" in late.reason
 
 
-def test_rules_that_a_call_met_right_before_it_was_sent_hold_from_there_on() -> None:
+def test_of_rules_that_a_call_met_right_before_it_was_sent_only_the_people_hold_from_there_on() -> None:
     override = {"name": "week", "by": "cto", "reason": "go", "until": "2099-01-01T00:00:00Z"}
     newer = rules({"name": "go", "tools": ["launch"], "verdict": "allow", "override": override})
     ruling = {"says": "ask", "reason": "x", "dial": "supervised"}
@@ -477,8 +478,8 @@ def test_rules_that_a_call_met_right_before_it_was_sent_hold_from_there_on() -> 
         past().decides("t1.c1", "approve").hides("t1.c1").makes("t1.c1", "pay", failure=failure).chain
     )
 
-    assert found.rules == newer.version
-    assert [line.name for line in found.overrides] == ["week"]
+    assert found.rules == rules().with_people_of(newer).version
+    assert found.overrides == ()
     assert digest("t1.c1") == steps(found, GateStep)[0].digest
 
 
@@ -555,3 +556,11 @@ def test_one_of_several_approvals_and_a_repeat_say_what_they_were() -> None:
     assert "approved by ann (approve by ann: 1 of 2) (signal)" in lines
     assert "approved by bob (signal)" in lines
     assert "approved by bob (already decided by ann, bob at " in lines
+
+
+def test_a_call_that_rules_refuse_is_told_as_denied_though_nothing_came_of_it() -> None:
+    refuses = rules({"name": "never", "tools": ["pay"], "verdict": "refuse"})
+    found = trajectory_of(Past(rules=refuses).replies(("pay", 1)).chain)
+    [call] = steps(found, CallStep)
+
+    assert (call.state, call.result) == ("denied", "Refused: rule 'never': every call")

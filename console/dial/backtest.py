@@ -164,8 +164,7 @@ def fate_of(call: CallRecord) -> Fate:
     """What became of a call when the model asked for it."""
     if call.gated or call.granted is not None:
         return "asked"
-    # A call that rules refuse has no event of its own: that no worker ever had it is what the history tells.
-    return "went ahead" if call.dispatched else "refused"
+    return "refused" if call.state == "denied" else "went ahead"
 
 
 def _what(before: Fate, after: Fate) -> What:

@@ -18,7 +18,7 @@ from agents.reply import ProposedCall, Reply
 from agents.tool_call import ToolInput, ToolOutput
 from agents.transcript import Result
 from console.trajectory.messages import edit_checked
-from console.trajectory.passing import passes, take_rules
+from console.trajectory.passing import passes, ruling_of, take_rules
 from console.trajectory.reading import Attempt, Reading, first, moment, read, why
 from console.trajectory.steps import CallStep, ErrandStep, ModelStep, Step, Work
 
@@ -162,7 +162,8 @@ def failed(reading: Reading, event: HistoryEvent) -> list[Step]:
     if isinstance(step, CallStep) and given.failure.application_failure_info.type == FailureType.STALE:
         step.returned += 1
         details = read(given.failure.application_failure_info.details, StaleDetails)
-        take_rules(reading, details.stale.rules if details else None)
+        if details and details.stale.rules and reading.rules:
+            take_rules(reading, reading.rules.with_people_of(details.stale.rules))
     return _not_done(reading, given.scheduled_event_id, event, "failed", given.failure)
 
 
@@ -241,6 +242,8 @@ def _replied(reading: Reading, asked: ModelStep, reply: Reply | None, event: His
             state="failed" if item.problem else "planned",
             result=item.problem,
         )
+        if not item.problem and (ruling := ruling_of(reading, call, call.at)) and ruling.says == "refuse":
+            call.state, call.result = "denied", f"Refused: {ruling.reason}"
         reading.calls[call.id] = call
         proposed += reading.add(call)
     asked.calls = tuple(call.id for call in proposed if isinstance(call, CallStep))
